@@ -104,8 +104,8 @@ test-all: test-all-pure test-all-slow test-all-cluster ## the long forms, in thr
 test-all-pure: setup ## 300 examples of each property, long lives of schedules, all seeds
 	$(PYTEST) -q -n $(WORKERS) --dist worksteal --hypothesis-profile=long -m "$(PURE) and (long or hypothesis)"
 
-test-all-slow: setup ## every member of each matrix of trainings
-	$(SLOW) -m "$(TRAINS) and long"
+test-all-slow: setup ## every member of each matrix of trainings, 300 examples of each property
+	$(SLOW) --hypothesis-profile=long -m "$(TRAINS) and (long or hypothesis)"
 
 # All of the cluster's tests, because the last of them checks that every permission was used.
 test-all-cluster: setup ## every cluster test, those of the testbed itself and on clusters of their own too

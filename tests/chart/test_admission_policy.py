@@ -51,7 +51,7 @@ def written(release: Rendered) -> set[tuple[str, str]]:
     }
 
 
-def test_every_kind_that_the_operator_writes_is_bounded_or_harmless() -> None:
+def test_every_kind_the_operator_writes_is_bounded_or_harmless() -> None:
     release = render()
 
     assert len(written(release)) > len(HARMLESS)
@@ -71,7 +71,7 @@ def test_the_policies_bound_the_account_that_the_operator_runs_as() -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_each_policy_is_in_force_and_fails_closed(way: str) -> None:
+def test_each_policy_is_enforced_and_fails_closed(way: str) -> None:
     release = render(*WAYS[way])
 
     bindings = release.of("ValidatingAdmissionPolicyBinding")
@@ -80,14 +80,14 @@ def test_each_policy_is_in_force_and_fails_closed(way: str) -> None:
     assert all(it["spec"]["failurePolicy"] == "Fail" for it in policies(release).values())
 
 
-def test_where_replicas_write_their_webhooks_configuration_that_is_bounded_too() -> None:
+def test_the_webhook_configuration_is_bounded_where_replicas_write_it() -> None:
     assert set(policies(render())) == {"finetune-operator", "finetune-operator-webhook"}
     assert set(policies(render(*CERT_MANAGER))) == {"finetune-operator"}
     assert set(policies(render(*WAYS["a certificate of its own"]))) == {"finetune-operator"}
     assert set(policies(render(*WAYS["no webhook"]))) == {"finetune-operator"}
 
 
-def test_where_the_rights_are_roles_it_is_made_only_if_it_is_asked_for() -> None:
+def test_with_namespaced_roles_the_policy_is_installed_only_on_request() -> None:
     chosen = render(*WAYS["some namespaces"], "admissionPolicy.enabled=true")
 
     assert not policies(render(*WAYS["some namespaces"]))
@@ -99,8 +99,8 @@ def template(*options: str) -> str:
     return helm.run("template", "finetune-operator", CHART, "--namespace", NAMESPACE, *options)
 
 
-def test_where_the_api_server_does_not_have_it_it_is_left_out_or_refused_in_a_sentence() -> None:
-    """By the kinds that an API server has told of, as when helm installs."""
+def test_an_api_server_without_policies_gets_none_and_an_explicit_request_is_refused() -> None:
+    """From the kinds of the API server's discovery, as in an installation with helm."""
     older = ("--api-versions", "apps/v1/Deployment")
     kind = "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy"
 
@@ -124,12 +124,12 @@ def expressions(*settings: str) -> str:
         ("guardRails.allowedHostPaths={/mnt/nvme}", '["/mnt/nvme"].exists(folder'),
     ],
 )
-def test_the_guard_rails_are_in_it(setting: str, expression: str) -> None:
+def test_the_policy_contains_the_guard_rails(setting: str, expression: str) -> None:
     assert expression in expressions(setting)
     assert expression not in expressions()
 
 
-def test_without_guard_rails_namespaces_are_not_bounded_and_host_paths_are() -> None:
+def test_without_guard_rails_namespaces_are_unrestricted_and_host_paths_are_refused() -> None:
     assert "request.namespace.matches" not in expressions()
     assert "[].exists(folder" in expressions()
 
@@ -143,7 +143,7 @@ def test_without_guard_rails_namespaces_are_not_bounded_and_host_paths_are() -> 
         (f"registry.example.com/trainer:1@sha256:{'1' * 64}", "registry.example.com/trainer"),
     ],
 )
-def test_each_image_can_be_named_by_its_digest(image: str, reference: str) -> None:
+def test_each_image_can_be_pinned_by_its_digest(image: str, reference: str) -> None:
     digest = f"sha256:{'a' * 64}"
     release = render(
         f"trainer.image={image}",
@@ -156,6 +156,6 @@ def test_each_image_can_be_named_by_its_digest(image: str, reference: str) -> No
     assert release.page["containers"][0]["image"].endswith(f"@{digest}")
 
 
-def test_a_ca_without_the_certificate_that_it_signed_is_refused() -> None:
+def test_a_ca_bundle_without_the_certificate_it_signed_is_refused() -> None:
     with pytest.raises(RuntimeError, match="caBundle is given without"):
         render("webhook.certificate.caBundle=Q0E=")

@@ -37,18 +37,18 @@ def release(request: pytest.FixtureRequest) -> Rendered:
     return render(*request.param)
 
 
-def test_helm_has_nothing_against_the_chart() -> None:
+def test_helm_lint_accepts_the_chart() -> None:
     assert "0 chart(s) failed" in helm.run("lint", "--strict", CHART)
 
 
-def test_the_chart_is_of_the_operators_version() -> None:
+def test_the_chart_has_the_operators_version() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     project = tomllib.loads((CHART.parents[1] / "operator" / "pyproject.toml").read_text())
 
     assert chart["version"] == chart["appVersion"] == project["project"]["version"]
 
 
-def test_every_object_says_which_release_it_is_of(release: Rendered) -> None:
+def test_every_object_is_labelled_with_its_release(release: Rendered) -> None:
     own = [it for it in release.manifests if it["kind"] != "CustomResourceDefinition"]
 
     assert len(own) >= 3
@@ -60,13 +60,13 @@ def test_every_object_says_which_release_it_is_of(release: Rendered) -> None:
             assert name in ("finetune-operator", "finetune-results-page")
 
 
-def test_the_operator_reads_its_settings(release: Rendered) -> None:
+def test_the_operator_parses_the_settings_the_chart_renders(release: Rendered) -> None:
     settings = Settings.from_env({"POD_NAMESPACE": NAMESPACE, **release.environment})
 
     assert settings.trainer_image == VALUES["trainer"]["image"]
 
 
-def test_the_operators_pods_are_restricted_whatever_is_set(release: Rendered) -> None:
+def test_the_operators_pods_are_restricted_with_any_values(release: Rendered) -> None:
     for deployment in release.of("Deployment"):
         pod = deployment["spec"]["template"]["spec"]
         (container,) = pod["containers"]
@@ -80,7 +80,7 @@ def test_the_operators_pods_are_restricted_whatever_is_set(release: Rendered) ->
         }
 
 
-def test_no_release_reads_secrets_or_gives_rights(release: Rendered) -> None:
+def test_no_release_can_read_secrets_or_grant_rights(release: Rendered) -> None:
     rules = [
         rule for kind in ("Role", "ClusterRole") for it in release.of(kind) for rule in it["rules"]
     ]
@@ -92,7 +92,7 @@ def test_no_release_reads_secrets_or_gives_rights(release: Rendered) -> None:
     assert not named & {"secrets", "roles", "clusterroles", "customresourcedefinitions"}
 
 
-def test_the_defaults_are_the_operators_own() -> None:
+def test_the_charts_defaults_equal_the_operators_defaults() -> None:
     set_by_chart = Settings.from_env(render().environment)
     own = Settings.from_env({"TRAINER_IMAGE": VALUES["trainer"]["image"]})
 
@@ -104,7 +104,7 @@ def test_the_defaults_are_the_operators_own() -> None:
     assert differing == {"identity"}
 
 
-def test_every_setting_of_the_operator_is_a_value() -> None:
+def test_every_operator_setting_is_a_chart_value() -> None:
     variables = set(re.findall(r'^    """([A-Z_]+)\b', inspect.getsource(Settings), re.MULTILINE))
     template = (CHART / "templates" / "_settings.tpl").read_text()
 
@@ -113,7 +113,7 @@ def test_every_setting_of_the_operator_is_a_value() -> None:
     )
 
 
-def test_a_value_that_is_none_is_refused_by_its_name() -> None:
+def test_an_unknown_value_is_refused_by_name() -> None:
     with pytest.raises(RuntimeError, match="'imge' not allowed"):
         render("imge.tag=1")
 
@@ -144,18 +144,18 @@ def test_a_value_that_is_none_is_refused_by_its_name() -> None:
         "resultsPage.image.pullPolicy=Sometimes",
     ],
 )
-def test_a_value_that_cannot_be_meant_is_refused_before_anything_is_installed(setting: str) -> None:
+def test_an_invalid_value_is_refused_before_anything_is_installed(setting: str) -> None:
     name = setting.split("=")[0].replace(".", "/")
 
     with pytest.raises(RuntimeError, match=rf"at '/{name}"):
         render(setting)
 
 
-def test_every_value_is_in_the_schema_and_the_other_way_round() -> None:
+def test_the_schema_and_the_values_have_the_same_keys() -> None:
     assert set(_names(VALUES)) == set(_schema_names(SCHEMA)) - {"global"}
 
 
-def test_definitions_are_kept_when_the_release_goes() -> None:
+def test_definitions_are_kept_when_the_release_is_uninstalled() -> None:
     kept = render().of("CustomResourceDefinition")
     not_kept = render("crds.keep=false").of("CustomResourceDefinition")
 
@@ -170,7 +170,7 @@ def test_definitions_are_kept_when_the_release_goes() -> None:
     assert not render("crds.install=false").of("CustomResourceDefinition")
 
 
-def test_with_watched_namespaces_the_rights_are_theirs() -> None:
+def test_with_watched_namespaces_the_rights_are_namespaced() -> None:
     release = render("watchNamespaces={team-a,team-b}")
     (cluster_role,) = release.of("ClusterRole")
     jobs = [it for it in release.of("Role") if it["metadata"]["name"] == "finetune-operator-jobs"]
@@ -187,7 +187,7 @@ def test_with_watched_namespaces_the_rights_are_theirs() -> None:
     assert release.environment["WATCH_NAMESPACES"] == "team-a,team-b"
 
 
-def test_a_release_for_namespaces_can_do_without_any_right_on_the_cluster() -> None:
+def test_a_namespaced_release_can_run_without_any_cluster_wide_right() -> None:
     release = render(*WAYS["some namespaces, with no right on the cluster"])
 
     assert {it["kind"] for it in release.manifests} == {
@@ -200,7 +200,7 @@ def test_a_release_for_namespaces_can_do_without_any_right_on_the_cluster() -> N
     }
 
 
-def test_replicas_that_make_their_certificates_may_write_the_one_configuration() -> None:
+def test_replicas_that_generate_certificates_may_write_only_their_webhook_configuration() -> None:
     release = render()
     (rule,) = _role(release, "finetune-operator-webhook")["rules"]
 
@@ -210,7 +210,7 @@ def test_replicas_that_make_their_certificates_may_write_the_one_configuration()
     assert rule["verbs"] == ["get", "update"]
 
 
-def test_with_a_given_certificate_they_may_not() -> None:
+def test_with_a_given_certificate_replicas_have_no_webhook_right() -> None:
     release = render("webhook.certificate.secretName=our-tls", "webhook.certificate.caBundle=Q0E=")
     (webhook,) = release.only("ValidatingWebhookConfiguration")["webhooks"]
     (volume,) = release.deployment["spec"]["template"]["spec"]["volumes"]
@@ -222,7 +222,7 @@ def test_with_a_given_certificate_they_may_not() -> None:
     assert not [it for it in release.of("ClusterRole") if "webhook" in it["metadata"]["name"]]
 
 
-def test_cert_manager_makes_the_certificate_that_is_mounted() -> None:
+def test_cert_manager_issues_the_certificate_that_is_mounted() -> None:
     release = render(*CERT_MANAGER)
     certificate = release.only("Certificate")
     (volume,) = release.deployment["spec"]["template"]["spec"]["volumes"]
@@ -239,7 +239,7 @@ def test_cert_manager_makes_the_certificate_that_is_mounted() -> None:
     )
 
 
-def test_without_a_webhook_nothing_is_asked_for_its_sake() -> None:
+def test_a_disabled_webhook_needs_no_port_service_or_role() -> None:
     release = render("webhook.enabled=false")
 
     assert Settings.from_env(release.environment).webhook_port is None
@@ -247,7 +247,7 @@ def test_without_a_webhook_nothing_is_asked_for_its_sake() -> None:
     assert [port["name"] for port in release.only("Service")["spec"]["ports"]] == ["progress"]
 
 
-def test_the_webhook_reviews_only_what_is_watched() -> None:
+def test_the_webhook_reviews_only_watched_namespaces() -> None:
     release = render(*WAYS["some namespaces with a certificate"])
     (webhook,) = release.only("ValidatingWebhookConfiguration")["webhooks"]
     (expression,) = webhook["namespaceSelector"]["matchExpressions"]
@@ -256,7 +256,7 @@ def test_the_webhook_reviews_only_what_is_watched() -> None:
     assert release.only("ValidatingWebhookConfiguration")["metadata"]["name"] != "finetune-operator"
 
 
-def test_prometheus_scrapes_the_services_pods_and_keeps_the_jobs_namespaces() -> None:
+def test_prometheus_scrapes_the_service_and_keeps_the_jobs_namespaces() -> None:
     release = render(*PROMETHEUS)
     monitor = release.only("ServiceMonitor")
     (endpoint,) = monitor["spec"]["endpoints"]
@@ -270,7 +270,7 @@ def test_prometheus_scrapes_the_services_pods_and_keeps_the_jobs_namespaces() ->
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
 
 
-def test_the_alerts_and_the_dashboard_are_those_of_the_files() -> None:
+def test_the_charts_alerts_and_dashboard_equal_the_source_files() -> None:
     alerts = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
     dashboard = render(*WAYS["a dashboard"]).only("ConfigMap")
 
@@ -279,7 +279,7 @@ def test_the_alerts_and_the_dashboard_are_those_of_the_files() -> None:
     assert json.loads(dashboard["data"]["finetune-operator.json"])["uid"] == "finetune-operator"
 
 
-def test_a_single_replica_hinders_no_drain() -> None:
+def test_a_single_replica_does_not_block_a_drain() -> None:
     assert render().of("PodDisruptionBudget")
     assert not render("replicas=1").of("PodDisruptionBudget")
 
@@ -306,7 +306,7 @@ def test_guard_rails_reach_the_operator() -> None:
         (("serviceAccount.create=false", "serviceAccount.name=tuner"), "tuner"),
     ],
 )
-def test_rights_are_given_to_the_account_that_the_pods_have(
+def test_rights_are_granted_to_the_service_account_of_the_pods(
     settings: tuple[str, ...], account: str
 ) -> None:
     release = render(*settings)
@@ -317,7 +317,7 @@ def test_rights_are_given_to_the_account_that_the_pods_have(
 
 
 @pytest.mark.parametrize("file", VALUES_OF_OURS, ids=lambda file: file.stem)
-def test_the_values_to_begin_with_render_to_an_operator(file: Path) -> None:
+def test_each_example_values_file_renders_an_operator(file: Path) -> None:
     release = render(values=file)
 
     settings = Settings.from_env(release.environment)
@@ -325,7 +325,7 @@ def test_the_values_to_begin_with_render_to_an_operator(file: Path) -> None:
     assert release.deployment["spec"]["replicas"] >= 1
 
 
-def test_a_private_registrys_secrets_are_for_the_operator_and_for_the_trainers() -> None:
+def test_pull_secrets_reach_the_operator_and_the_trainers() -> None:
     release = render(values=CHART.parents[1] / "configs" / "helm" / "gpu-cluster.yaml")
 
     pod = release.deployment["spec"]["template"]["spec"]
@@ -333,7 +333,7 @@ def test_a_private_registrys_secrets_are_for_the_operator_and_for_the_trainers()
     assert Settings.from_env(release.environment).pull_secrets == ("registry",)
 
 
-def test_one_team_gets_an_operator_without_rights_elsewhere() -> None:
+def test_a_single_teams_operator_has_no_rights_elsewhere() -> None:
     release = render(values=CHART.parents[1] / "configs" / "helm" / "one-team.yaml")
 
     assert {it["metadata"]["namespace"] for it in release.of("Role")} == {"research", NAMESPACE}
@@ -343,7 +343,7 @@ def test_one_team_gets_an_operator_without_rights_elsewhere() -> None:
     ]
 
 
-def test_what_is_added_is_there() -> None:
+def test_extra_manifests_labels_placement_and_digest_are_rendered() -> None:
     more = render(*WAYS["manifests of their own"]).only("ConfigMap")
     labelled = render(*WAYS["labels and annotations"]).deployment
     placed = render(*WAYS["a place of its own"]).deployment["spec"]["template"]["spec"]

@@ -8,7 +8,7 @@ from finetune_operator.settings import Settings
 
 
 @pytest.mark.parametrize("way", ["as it comes", "some namespaces"])
-def test_of_namespaces_the_operator_may_read_the_one_that_tells_the_cluster(way: str) -> None:
+def test_the_only_readable_namespace_is_the_one_that_identifies_the_cluster(way: str) -> None:
     rules = [rule for role in render(*WAYS[way]).of("ClusterRole") for rule in role["rules"]]
 
     assert [rule for rule in rules if "namespaces" in rule["resources"]] == [
@@ -24,7 +24,7 @@ def test_of_namespaces_the_operator_may_read_the_one_that_tells_the_cluster(way:
 @pytest.mark.parametrize(
     "way", [("clusterId=prod-1",), WAYS["some namespaces, with no right on the cluster"]]
 )
-def test_where_the_cluster_has_a_name_or_there_are_no_rights_on_it_none_is_read(
+def test_no_namespace_is_readable_with_a_cluster_id_or_without_cluster_rights(
     way: tuple[str, ...],
 ) -> None:
     release = render(*way)
@@ -44,7 +44,7 @@ def test_where_the_cluster_has_a_name_or_there_are_no_rights_on_it_none_is_read(
     ],
     ids=["as it comes", "off", "values of an older release"],
 )
-def test_the_right_to_network_policies_goes_with_them(
+def test_the_right_to_network_policies_follows_their_setting(
     setting: tuple[str, ...], is_on: bool
 ) -> None:
     for watched in ((), ("watchNamespaces={team-a}",)):

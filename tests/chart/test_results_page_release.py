@@ -5,7 +5,7 @@ from chart.releases import WAYS, render
 from testbed import images
 
 
-def test_the_results_page_has_no_rights_and_is_no_replica_of_the_operator() -> None:
+def test_the_results_page_has_no_rights_and_is_not_an_operator_replica() -> None:
     release = render(*WAYS["a results page"])
     page, service = (
         next(it for it in release.of(kind) if it["metadata"]["name"] == "finetune-results-page")
@@ -23,7 +23,7 @@ def test_the_results_page_has_no_rights_and_is_no_replica_of_the_operator() -> N
     assert not any(it.items() <= pod["metadata"]["labels"].items() for it in selectors)
 
 
-def test_the_results_page_runs_an_image_of_its_own_with_that_images_entrypoint() -> None:
+def test_the_results_page_runs_its_own_image_with_that_images_entrypoint() -> None:
     release = render(*WAYS["a results page"])
     (container,) = release.page["containers"]
 
@@ -32,7 +32,7 @@ def test_the_results_page_runs_an_image_of_its_own_with_that_images_entrypoint()
     assert not container.keys() & {"command", "args"}
 
 
-def test_where_the_results_pages_image_comes_from_is_set_apart_from_the_operators() -> None:
+def test_the_results_pages_image_is_configured_independently_of_the_operators() -> None:
     release = render(*WAYS["a results page by digest"])
     (container,) = release.page["containers"]
     by_operators_digest = render("resultsPage.enabled=true", *WAYS["an image by digest"])

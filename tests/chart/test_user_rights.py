@@ -4,7 +4,7 @@
 from chart.releases import WAYS, render
 
 
-def test_users_who_may_edit_or_view_in_a_namespace_may_do_so_with_jobs() -> None:
+def test_namespace_editors_and_viewers_get_the_same_rights_on_jobs() -> None:
     release = render(*WAYS["rights for users"])
     roles = {it["metadata"]["name"]: it for it in release.of("ClusterRole")}
     edit, view = roles["finetune-operator-edit"], roles["finetune-operator-view"]

@@ -79,7 +79,7 @@ def bundle(installation: Installation) -> bytes:
         pytest.param(("create",), id="create"),
     ],
 )
-def test_all_mistakes_are_told_at_once_and_nothing_is_stored(
+def test_all_errors_are_reported_at_once_and_nothing_is_stored(
     jobs: Jobs, how: tuple[str, ...]
 ) -> None:
     job = a_wrong_job("three-mistakes")
@@ -94,7 +94,7 @@ def test_all_mistakes_are_told_at_once_and_nothing_is_stored(
         jobs.get("three-mistakes")
 
 
-def test_each_of_several_wrong_jobs_in_a_file_is_told_its_mistakes_line_by_line(jobs: Jobs) -> None:
+def test_each_invalid_job_of_a_file_gets_its_errors_line_by_line(jobs: Jobs) -> None:
     both = "\n---\n".join(json.dumps(a_wrong_job(name)) for name in ("wrong", "wrong-too"))
 
     with pytest.raises(RuntimeError) as refusal:
@@ -105,7 +105,7 @@ def test_each_of_several_wrong_jobs_in_a_file_is_told_its_mistakes_line_by_line(
         assert sum(line.startswith(f"* {sentence}") for line in lines) == 2
 
 
-def test_a_dry_run_of_a_good_job_passes_and_leaves_nothing(jobs: Jobs) -> None:
+def test_a_dry_run_of_a_valid_job_succeeds_and_stores_nothing(jobs: Jobs) -> None:
     job = a_job("only-asked")
 
     said = jobs.run("apply", "--dry-run=server", "-f", "-", input=json.dumps(job))
@@ -115,7 +115,7 @@ def test_a_dry_run_of_a_good_job_passes_and_leaves_nothing(jobs: Jobs) -> None:
         jobs.get("only-asked")
 
 
-def test_a_warning_is_shown_by_kubectl_and_kept_in_the_status(jobs: Jobs) -> None:
+def test_a_warning_is_shown_by_kubectl_and_recorded_in_the_status(jobs: Jobs) -> None:
     job = a_job_that_cannot_start("warned", torch_dtype="bfloat16")
 
     with pytest.raises(RuntimeError, match=r"Warning: spec\.config\.torch_dtype: .+dtype"):
@@ -129,7 +129,7 @@ def test_a_warning_is_shown_by_kubectl_and_kept_in_the_status(jobs: Jobs) -> Non
     jobs.run("delete", "ftj", "warned", "--wait=false")
 
 
-def test_a_null_that_kubectl_leaves_out_is_told_and_kept_when_the_server_applies(
+def test_a_null_dropped_by_kubectl_is_reported_and_kept_by_server_side_apply(
     jobs: Jobs,
 ) -> None:
     job = a_job("null")
@@ -143,7 +143,7 @@ def test_a_null_that_kubectl_leaves_out_is_told_and_kept_when_the_server_applies
     assert applied["spec"]["config"]["max_length"] is None
 
 
-def test_a_job_stored_with_a_mistake_can_be_labelled_and_corrected_but_not_made_worse(
+def test_a_stored_invalid_job_can_be_labelled_and_corrected_but_not_made_worse(
     jobs: Jobs,
 ) -> None:
     job = a_job_that_cannot_start("exempt", learning_rte=1e-4)
@@ -159,7 +159,7 @@ def test_a_job_stored_with_a_mistake_can_be_labelled_and_corrected_but_not_made_
     jobs.run("delete", "ftj", "exempt", "--wait=false")
 
 
-def test_without_an_operator_a_job_is_stored_and_told_the_same_when_it_is_back(
+def test_an_invalid_job_stored_without_an_operator_gets_the_same_errors_later(
     installation: Installation, jobs: Jobs
 ) -> None:
     with installation.without_operator():
@@ -176,9 +176,7 @@ def test_without_an_operator_a_job_is_stored_and_told_the_same_when_it_is_back(
     jobs.run("delete", "ftj", name, "--wait=false")
 
 
-def test_a_bundle_that_somebody_has_emptied_is_filled_again(
-    installation: Installation, jobs: Jobs
-) -> None:
+def test_an_emptied_ca_bundle_is_filled_again(installation: Installation, jobs: Jobs) -> None:
     patch = [{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]
 
     installation.kubectl("patch", *CONFIGURATION, "--type=json", "-p", json.dumps(patch))
@@ -188,7 +186,7 @@ def test_a_bundle_that_somebody_has_emptied_is_filled_again(
 
 
 @pytest.mark.parametrize("options", [("--server-side",), ()], ids=["server-side", "client-side"])
-def test_applying_the_manifest_again_leaves_the_bundle_alone(
+def test_applying_the_manifest_again_keeps_the_ca_bundle(
     installation: Installation, jobs: Jobs, options: tuple[str, ...]
 ) -> None:
     before = trusted(installation)
@@ -201,7 +199,7 @@ def test_applying_the_manifest_again_leaves_the_bundle_alone(
     assert before <= trusted(installation)
 
 
-def test_certificates_change_without_a_wrong_job_slipping_through(
+def test_no_invalid_job_is_admitted_while_certificates_rotate(
     installation: Installation, jobs: Jobs
 ) -> None:
     with certificates_valid_for(installation, seconds=16):
@@ -256,7 +254,7 @@ def short_lived(certificates: set[x509.Certificate]) -> list[x509.Certificate]:
         pytest.param(("delete", "validatingwebhookconfigurations"), id="no webhook"),
     ],
 )
-def test_the_operator_may_do_no_more_than_keep_its_own_bundle(
+def test_the_operator_may_update_nothing_but_its_own_ca_bundle(
     installation: Installation, what: tuple[str, str]
 ) -> None:
     ask = partial(installation.kubectl, "auth", "can-i", f"--as={OPERATOR}", "--all-namespaces")

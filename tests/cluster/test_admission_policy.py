@@ -22,14 +22,14 @@ KINDS = ("Job", "ConfigMap", "Service", "NetworkPolicy")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_the_operator_makes_for_a_job_is_let_in(
+def test_objects_the_operator_creates_for_a_job_are_admitted(
     as_operator: Kubectl, team: str, kind: str
 ) -> None:
     assert refusal_of(as_operator, children_of(team)[kind]) == ""
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_object_of_no_job_is_refused(as_operator: Kubectl, team: str, kind: str) -> None:
+def test_an_object_without_a_job_is_refused(as_operator: Kubectl, team: str, kind: str) -> None:
     refusal = refusal_of(as_operator, without_owner(children_of(team)[kind]))
 
     assert "makes, changes and deletes only" in refusal
@@ -38,7 +38,7 @@ def test_an_object_of_no_job_is_refused(as_operator: Kubectl, team: str, kind: s
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease"])
-def test_nothing_is_made_in_namespaces_of_kubernetes(
+def test_nothing_can_be_created_in_kube_namespaces(
     as_operator: Kubectl, kind: str, namespace: str
 ) -> None:
     owned = children_of(namespace)[kind]
@@ -69,7 +69,9 @@ OWNERS: Mapping[str, list[Manifest]] = {
 
 
 @pytest.mark.parametrize("owner", OWNERS)
-def test_no_other_owner_will_do(as_operator: Kubectl, team: str, owner: str) -> None:
+def test_an_owner_other_than_a_controlling_job_is_refused(
+    as_operator: Kubectl, team: str, owner: str
+) -> None:
     references = [{"name": "x", "uid": "1", **it} for it in OWNERS[owner]]
     job = children_of(team)["Job"]
     job["metadata"]["ownerReferences"] = references
@@ -108,7 +110,7 @@ PRIVILEGES: Mapping[str, Change] = {
 
 
 @pytest.mark.parametrize("privilege", PRIVILEGES)
-def test_no_pod_of_a_job_has_more_than_the_operator_gives_it(
+def test_no_pod_of_a_job_gets_privileges_the_operator_does_not_grant(
     as_operator: Kubectl, team: str, privilege: str
 ) -> None:
     job = children_of(team)["Job"]
@@ -126,7 +128,9 @@ SERVICES: Mapping[str, Manifest] = {
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_no_service_draws_traffic_of_others(as_operator: Kubectl, team: str, service: str) -> None:
+def test_no_service_can_attract_other_traffic(
+    as_operator: Kubectl, team: str, service: str
+) -> None:
     made = children_of(team)["Service"]
     made["spec"] |= SERVICES[service]
 
@@ -153,7 +157,7 @@ def a_network_policy(namespace: str, selector: Manifest) -> Manifest:
     ],
     ids=str,
 )
-def test_no_network_policy_opens_others_pods(
+def test_no_network_policy_can_open_other_pods(
     as_operator: Kubectl, team: str, labels: Manifest, refusal: str
 ) -> None:
     policy = a_network_policy(team, {"matchLabels": labels})
@@ -162,13 +166,15 @@ def test_no_network_policy_opens_others_pods(
     assert refusal in found if refusal else found == ""
 
 
-def test_an_account_that_a_guard_rail_allows_is_let_in(as_operator: Kubectl, team: str) -> None:
+def test_a_service_account_allowed_by_a_guard_rail_is_admitted(
+    as_operator: Kubectl, team: str
+) -> None:
     overlay = {"spec": {"serviceAccountName": "trainer-a"}}
 
     assert refusal_of(as_operator, children_of(team, podTemplate=overlay)["Job"]) == ""
 
 
-def test_what_is_somebody_elses_is_not_deleted(
+def test_objects_of_others_cannot_be_deleted(
     plane: ControlPlane, as_operator: Kubectl, team: str
 ) -> None:
     plane.kubectl("create", "configmap", "theirs", "-n", team)
@@ -185,7 +191,7 @@ def totals(name: str, namespace: str) -> Manifest:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
 
 
-def test_its_counters_are_an_object_without_an_owner_that_it_makes(
+def test_the_operators_totals_can_be_created_without_an_owner(
     plane: ControlPlane, as_operator: Kubectl
 ) -> None:
     # A replica of another test may have created it.
@@ -199,7 +205,7 @@ def test_its_counters_are_an_object_without_an_owner_that_it_makes(
     ("name", "namespace"),
     [("finetune-operator-totals", "default"), ("another", "finetune-system")],
 )
-def test_it_makes_no_other_object_without_an_owner(
+def test_no_other_object_can_be_created_without_an_owner(
     as_operator: Kubectl, name: str, namespace: str
 ) -> None:
     assert "deletes only configmaps" in refusal_of(as_operator, totals(name, namespace))
@@ -213,7 +219,7 @@ STRAYS: Mapping[str, tuple[Manifest, str]] = {
 
 
 @pytest.mark.parametrize("stray", STRAYS)
-def test_what_it_made_and_nothing_owns_it_may_delete(
+def test_an_orphan_that_the_operator_created_can_be_deleted(
     plane: ControlPlane, as_operator: Kubectl, team: str, stray: str
 ) -> None:
     labels, refusal = STRAYS[stray]
@@ -231,7 +237,7 @@ def test_what_it_made_and_nothing_owns_it_may_delete(
 
 
 @pytest.mark.parametrize("is_controlled", [True, False])
-def test_of_pods_it_deletes_those_that_nothing_owns(
+def test_the_operator_can_delete_only_pods_without_an_owner(
     plane: ControlPlane, as_operator: Kubectl, team: str, *, is_controlled: bool
 ) -> None:
     job = children_of(team)["Job"]
@@ -261,7 +267,7 @@ def _a_configmap_of_kube(plane: ControlPlane) -> str:
     return found[0].partition("/")[2]
 
 
-def test_a_job_without_a_schedule_is_neither_made_nor_deleted(
+def test_a_job_without_a_schedule_can_be_neither_created_nor_deleted(
     stage: Stage, as_operator: Kubectl
 ) -> None:
     stage.apply("theirs")
@@ -273,5 +279,5 @@ def test_a_job_without_a_schedule_is_neither_made_nor_deleted(
         as_operator("delete", "finetunejob", "theirs", "-n", stage.namespace)
 
 
-def test_everybody_else_writes_what_they_like(plane: ControlPlane, team: str) -> None:
+def test_other_accounts_are_not_restricted(plane: ControlPlane, team: str) -> None:
     assert refusal_of(plane.kubectl, a_bare_job(team)) == ""

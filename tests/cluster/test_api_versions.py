@@ -187,8 +187,8 @@ def test_a_config_is_read_back_as_it_was_written(copy: Copy, verb: str) -> None:
     assert spec["output"] == {"uri": "s3://models/balloon"}
 
 
-def test_plain_apply_loses_nulls_and_keeps_the_rest(copy: Copy) -> None:
-    """What api-versions.md warns of: kubectl takes them out before it sends anything."""
+def test_client_side_apply_loses_nulls_and_keeps_the_rest(copy: Copy) -> None:
+    """As api-versions.md warns: kubectl removes them before it sends the object."""
     copy.write("apply", copy.text("plain"))
 
     config = copy.read("plain")["spec"]["config"]
@@ -197,7 +197,7 @@ def test_plain_apply_loses_nulls_and_keeps_the_rest(copy: Copy) -> None:
     assert {key: config[key] for key in whole} == {key: READ[key] for key in whole}
 
 
-def test_a_locked_config_can_be_written_again(copy: Copy, locked: dict[str, Any]) -> None:
+def test_a_locked_config_can_be_applied_again_unchanged(copy: Copy, locked: dict[str, Any]) -> None:
     again = deepcopy(locked)
     again["metadata"]["labels"] = {"team": "balloon"}
     del again["metadata"]["resourceVersion"]
@@ -219,7 +219,7 @@ def test_a_locked_config_can_be_written_again(copy: Copy, locked: dict[str, Any]
         pytest.param("data_seed", 9007199254740992, id="one in a large number"),
     ],
 )
-def test_a_locked_config_cannot_be_changed_anywhere(
+def test_no_part_of_a_locked_config_can_be_changed(
     copy: Copy, locked: dict[str, Any], key: str, value: object
 ) -> None:
     changed = deepcopy(locked)
@@ -230,7 +230,7 @@ def test_a_locked_config_cannot_be_changed_anywhere(
         copy.write("replace", changed)
 
 
-def test_an_unknown_field_outside_of_config_is_refused_and_never_stored(copy: Copy) -> None:
+def test_an_unknown_field_outside_of_config_is_refused_and_not_stored(copy: Copy) -> None:
     job = copy.text("typo").replace("spec:\n", "spec:\n  outptu: {uri: s3://models/balloon}\n")
 
     with pytest.raises(RuntimeError, match=r'unknown field "spec\.outptu"'):
@@ -240,7 +240,7 @@ def test_an_unknown_field_outside_of_config_is_refused_and_never_stored(copy: Co
     assert "outptu" not in copy.read("typo")["spec"]
 
 
-def test_a_job_is_the_same_in_the_next_version(changing: Copy) -> None:
+def test_a_job_is_unchanged_in_the_next_version(changing: Copy) -> None:
     changing.write("create", changing.text("balloon"))
     changing.add_next_version()
 
@@ -255,8 +255,8 @@ def test_a_job_is_the_same_in_the_next_version(changing: Copy) -> None:
     assert changing.read("balloon")["spec"]["config"] == READ
 
 
-def test_jobs_outlive_the_version_that_they_were_written_in(changing: Copy) -> None:
-    """The whole path of api-versions.md: serve, store, write again, stop serving."""
+def test_jobs_survive_the_removal_of_the_version_they_were_written_in(changing: Copy) -> None:
+    """The complete path of api-versions.md: serve, store, rewrite, stop serving."""
     changing.write("apply", changing.text("balloon"), "--server-side")
     changing.accept("balloon")
     changing.add_next_version()

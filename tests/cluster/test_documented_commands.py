@@ -84,7 +84,7 @@ def reader(installation: Installation, tmp_path: Path) -> Iterator[Reader]:
 
 
 @pytest.mark.parametrize("beginning", NOT_HERE)
-def test_what_is_not_run_is_shown(beginning: str) -> None:
+def test_each_command_the_test_skips_is_in_the_docs(beginning: str) -> None:
     shown = "\n".join(guide.read_text() for guide in (README, QUICKSTART, INSTALL))
 
     assert f"\n{beginning}" in shown
@@ -101,7 +101,7 @@ def test_the_commands_of_the_readme_work(reader: Reader, first_job: Resource) ->
 
 
 @pytest.mark.long
-def test_the_quick_start_ends_with_an_adapter(
+def test_the_quick_start_produces_an_adapter(
     reader: Reader, installation: Installation, tmp_path: Path
 ) -> None:
     cluster = installation.cluster
@@ -155,7 +155,7 @@ def _put_model(installation: Installation) -> None:
 
 
 @pytest.mark.long
-def test_the_first_hour_of_a_platform_team_works(
+def test_the_first_hour_guide_for_platform_teams_works(
     reader: Reader, installation: Installation, tmp_path: Path
 ) -> None:
     keys = installation.store_for_pods

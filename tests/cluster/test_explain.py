@@ -20,7 +20,7 @@ pytestmark = pytest.mark.cluster
         pytest.param("output_dir", ["set spec.output.uri instead"], id="the operator's own"),
     ],
 )
-def test_kubectl_explains_a_key_with_type_help_and_default(
+def test_kubectl_explain_shows_a_keys_type_help_and_default(
     jobs: Jobs, key: str, words: list[str]
 ) -> None:
     explained = " ".join(jobs.run("explain", f"ftj.spec.config.{key}").split())
@@ -28,7 +28,7 @@ def test_kubectl_explains_a_key_with_type_help_and_default(
     assert [word for word in words if word not in explained] == []
 
 
-def test_kubectl_lists_every_key_with_its_type(jobs: Jobs) -> None:
+def test_kubectl_explain_lists_every_key_with_its_type(jobs: Jobs) -> None:
     listed = jobs.run("explain", "ftj.spec.config", "--recursive")
 
     assert "  learning_rate\t<number>" in listed

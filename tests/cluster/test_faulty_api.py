@@ -20,30 +20,30 @@ def a_write(replica: str, sent: float, holder: str | None = None, status: int = 
 TAKEN = a_write("one", 0, "one_1234")
 
 
-def test_the_holder_writes() -> None:
+def test_a_write_by_the_lease_holder_is_accepted() -> None:
     assert find_strangers([TAKEN, a_write("one", 2)]) == []
 
 
-def test_nobody_writes_before_the_lease_is_known_to_be_theirs() -> None:
+def test_a_write_before_the_lease_is_acquired_is_reported() -> None:
     early = a_write("one", 0.5)
 
     assert find_strangers([TAKEN, early]) == [early]
 
 
-def test_former_holder_does_not_write() -> None:
+def test_a_write_by_a_former_holder_is_reported() -> None:
     late = a_write("one", 5)
 
     assert find_strangers([TAKEN, a_write("two", 3, "two_5678"), late]) == [late]
     assert find_strangers([TAKEN, a_write("one", 3, ""), late]) == [late]
 
 
-def test_lease_that_was_refused_is_nobodys() -> None:
+def test_a_refused_lease_update_does_not_change_the_holder() -> None:
     assert (
         find_strangers([TAKEN, a_write("two", 3, "two_5678", status=409), a_write("one", 5)]) == []
     )
 
 
-def test_late_write_counts_unless_its_object_had_changed() -> None:
+def test_a_late_write_is_reported_unless_its_object_had_changed() -> None:
     late = [a_write("one", 5, status=status) for status in (201, 403, 404, 409)]
 
     assert find_strangers([TAKEN, a_write("two", 3, "two_5678"), *late]) == late[:2]

@@ -24,12 +24,12 @@ def run_folder(installation: Installation, first_job: Resource) -> str:
     return f"first-job/{first_job['runId']}"
 
 
-def test_applied_job_succeeds(first_job: Resource) -> None:
+def test_an_applied_job_succeeds(first_job: Resource) -> None:
     assert first_job["phase"] == "Succeeded", first_job
     assert len(first_job["attempts"]) == 1
 
 
-def test_status_has_loss_steps_artifact_and_digest(first_job: Resource) -> None:
+def test_the_status_has_loss_steps_artifact_and_digest(first_job: Resource) -> None:
     progress = first_job["progress"]
 
     assert progress["step"] == progress["totalSteps"] > 0
@@ -40,12 +40,12 @@ def test_status_has_loss_steps_artifact_and_digest(first_job: Resource) -> None:
     assert first_job["artifact"]["sizeBytes"] > 100_000
 
 
-def test_status_shows_how_the_model_answers_before_and_after(first_job: Resource) -> None:
+def test_the_status_shows_the_models_answers_before_and_after(first_job: Resource) -> None:
     assert [set(answer) for answer in first_job["answers"]] == [{"prompt", "before", "after"}] * 3
     assert any(answer["before"] != answer["after"] for answer in first_job["answers"])
 
 
-def test_conditions_are_those_of_a_finished_job(jobs: Jobs, first_job: Resource) -> None:
+def test_the_conditions_are_those_of_a_finished_job(jobs: Jobs, first_job: Resource) -> None:
     statuses = {kind["type"]: kind["status"] for kind in first_job["conditions"]}
 
     assert statuses["Complete"] == statuses["Accepted"] == statuses["Ready"] == "True"
@@ -54,7 +54,7 @@ def test_conditions_are_those_of_a_finished_job(jobs: Jobs, first_job: Resource)
     assert statuses.get("Reconciling", "False") == statuses.get("Stalled", "False") == "False"
 
 
-def test_bucket_holds_adapter_report_and_manifest(
+def test_the_bucket_contains_adapter_report_and_manifest(
     installation: Installation, run_folder: str, first_job: Resource
 ) -> None:
     models = installation.models
@@ -100,7 +100,7 @@ def told(
     return Told(folder, shell.finetune(*words), shell.finetune(*words), logs)
 
 
-def test_its_results_come_to_a_user_who_has_no_credentials_for_the_store(
+def test_a_user_without_store_credentials_can_download_the_results(
     jobs: Jobs, first_job: Resource, told: Told | None
 ) -> None:
     if told is None:
@@ -119,7 +119,7 @@ def test_its_results_come_to_a_user_who_has_no_credentials_for_the_store(
     assert jobs.run("get", *pods, "-o", "name") == ""
 
 
-def test_its_log_is_found_by_the_jobs_name(told: Told | None) -> None:
+def test_the_log_is_found_by_the_jobs_name(told: Told | None) -> None:
     if told is None:
         pytest.skip("A given cluster's users are not known.")
 
@@ -133,13 +133,13 @@ def test_kubectl_wait_and_get_show_the_job(jobs: Jobs, first_job: Resource) -> N
     wide = jobs.run("get", "ftj", "first-job", "-o", "wide").splitlines()[0]
 
     assert "condition met" in waited
-    columns = ["NAME", "PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "GPUS", "ATTEMPT", "AGE"]
+    columns = ["NAME", "PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "GPUS", "ATTEMPT", "NOTE", "AGE"]
     assert header.split() == columns
     assert row.split()[:4] == ["first-job", "Succeeded", "100", str(first_job["progress"]["step"])]
     assert {"TOKENS/S", "MODEL", "OUTPUT", "REASON"} <= set(wide.split())
 
 
-def test_kubectl_describe_tells_what_happened(jobs: Jobs, first_job: Resource) -> None:
+def test_kubectl_describe_shows_the_events(jobs: Jobs, first_job: Resource) -> None:
     described = jobs.run("describe", "ftj", "first-job")
 
     status, events = described.split("\nEvents:\n")
@@ -149,7 +149,7 @@ def test_kubectl_describe_tells_what_happened(jobs: Jobs, first_job: Resource) -
     assert [row for row in rows if row in turning_points] == turning_points
 
 
-def test_adapter_answers_a_trained_prompt_differently_from_the_base(
+def test_the_adapter_answers_a_trained_prompt_differently_from_the_base_model(
     installation: Installation, run_folder: str, tmp_path: Path
 ) -> None:
     from peft import PeftModel
@@ -178,7 +178,7 @@ def test_adapter_answers_a_trained_prompt_differently_from_the_base(
     assert "Tuesday" in after
 
 
-def test_the_same_spec_applied_again_trains_nothing(jobs: Jobs, first_job: Resource) -> None:
+def test_applying_the_same_spec_again_trains_nothing(jobs: Jobs, first_job: Resource) -> None:
     before = [job["metadata"]["uid"] for job in jobs.training_jobs("first-job")]
 
     jobs.run("annotate", "ftj", "first-job", "example.com/touched=yes", "--overwrite")
@@ -204,7 +204,7 @@ def test_a_finished_job_never_trains_again_even_without_its_children(jobs: Jobs)
 
 
 @pytest.mark.usefixtures("first_job")
-def test_run_documents_hold_no_secret(jobs: Jobs, installation: Installation) -> None:
+def test_run_documents_contain_no_secret(jobs: Jobs, installation: Installation) -> None:
     documents = jobs.run("get", "configmaps,jobs.batch,ftj", "-o", "json")
 
     assert json.loads(documents)["items"]

@@ -140,7 +140,7 @@ def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
         ),
     ],
 )
-def test_a_gpu_that_does_not_arrive_ends_the_job_with_its_reason(
+def test_a_gpu_that_never_becomes_available_fails_the_job_with_its_reason(
     statuses: dict[str, Resource],
     name: str,
     reason: str,
@@ -160,7 +160,7 @@ def test_a_gpu_that_does_not_arrive_ends_the_job_with_its_reason(
     assert "artifact" not in status
 
 
-def test_no_job_that_was_promised_gpus_trained_without_them(
+def test_no_job_that_requested_gpus_trained_without_them(
     statuses: dict[str, Resource],
 ) -> None:
     assert [
@@ -175,7 +175,7 @@ def test_no_job_that_was_promised_gpus_trained_without_them(
         ("nvidia.com/mig-1g.10gb", "a CUDA process sees only one of them"),
     ],
 )
-def test_gpus_that_this_image_cannot_use_are_refused_when_the_job_is_applied(
+def test_gpus_that_the_image_does_not_support_are_refused_at_apply(
     jobs: Jobs, resource: str, sentence: str
 ) -> None:
     job = a_job_of_two_gpus("unsupported", {})

@@ -74,17 +74,17 @@ def lived_through(installation: Installation, jobs: Jobs, next_version: Path) ->
     }
 
 
-def test_an_upgrade_brings_operator_and_definitions(lived_through: Resource) -> None:
+def test_an_upgrade_replaces_operator_and_definitions(lived_through: Resource) -> None:
     assert not lived_through["installed"]["is_new"]
     assert lived_through["upgraded"]["chart"] == "finetune-operator-99.0.0"
     assert lived_through["upgraded"]["is_new"]
 
 
-def test_a_rollback_brings_back_both(lived_through: Resource) -> None:
+def test_a_rollback_restores_operator_and_definitions(lived_through: Resource) -> None:
     assert lived_through["rolled back"] == lived_through["installed"]
 
 
-def test_uninstalling_leaves_nothing_but_definitions_and_jobs(lived_through: Resource) -> None:
+def test_uninstalling_keeps_only_definitions_and_jobs(lived_through: Resource) -> None:
     uninstalled = lived_through["uninstalled"]
 
     # The Lease belongs to no release: the operator created it.
@@ -93,7 +93,9 @@ def test_uninstalling_leaves_nothing_but_definitions_and_jobs(lived_through: Res
     assert uninstalled["job"]["kind"] == "FineTuneJob"
 
 
-def test_the_job_trains_on_through_it_all(lived_through: Resource) -> None:
+def test_a_job_keeps_training_during_upgrade_rollback_and_uninstall(
+    lived_through: Resource,
+) -> None:
     pods = {seen["pod"] for step, seen in lived_through.items() if step != "end"}
     status = lived_through["end"]
 
@@ -109,7 +111,7 @@ def test_the_job_trains_on_through_it_all(lived_through: Resource) -> None:
         for way, settings in releases.WAYS.items()
     ],
 )
-def test_the_api_server_takes_every_way_to_install(
+def test_the_api_server_accepts_every_documented_installation(
     installation: Installation, teams: None, settings: tuple[str, ...]
 ) -> None:
     manifests = releases.text(*settings)
@@ -123,7 +125,7 @@ def test_the_api_server_takes_every_way_to_install(
     assert checked.count("\n") == len(releases.render(*settings).manifests)
 
 
-def test_who_may_edit_or_view_in_a_namespace_may_do_so_with_jobs(
+def test_namespace_editors_and_viewers_get_the_same_rights_on_jobs(
     installation: Installation, teams: None
 ) -> None:
     rendered = releases.render(*releases.WAYS["rights for users"]).of("ClusterRole")
@@ -162,7 +164,7 @@ def teams(installation: Installation) -> Iterator[None]:
     installation.kubectl("delete", "namespace", *names, "--wait=false")
 
 
-def test_the_plain_manifests_install_the_same(installation: Installation) -> None:
+def test_the_plain_manifests_install_the_same_objects(installation: Installation) -> None:
     for folder in ("crds", "deploy"):
         checked = installation.kubectl(
             *("apply", "--server-side", "--force-conflicts", "--dry-run=server"),
@@ -184,9 +186,7 @@ def results_page(installation: Installation) -> Iterator[str]:
     installation.install_release()
 
 
-def test_the_results_page_reads_with_the_token_of_whoever_asks(
-    jobs: Jobs, results_page: str
-) -> None:
+def test_the_results_page_reads_with_the_token_of_its_user(jobs: Jobs, results_page: str) -> None:
     job = a_job("shown")
     job["spec"]["suspend"] = True
     name = jobs.apply(job)

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 CLUSTER_ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles/finetune-operator"
 
 
-def test_killed_leader_has_a_successor_once_its_lease_has_expired(stage: Stage) -> None:
+def test_a_killed_leader_is_replaced_once_its_lease_has_expired(stage: Stage) -> None:
     training = stage.apply("training")
     wait_until(lambda: len(stage.pods()) == 1, "its pod is made")
     stage.play_running(stage.pods()[0])
@@ -45,7 +45,7 @@ def test_killed_leader_has_a_successor_once_its_lease_has_expired(stage: Stage) 
     assert untouched in [it["metadata"]["resourceVersion"] for it in stage.pods()]
 
 
-def test_leader_that_is_told_to_go_releases_the_lease_and_the_other_acts(stage: Stage) -> None:
+def test_a_terminated_leader_releases_its_lease_and_the_other_takes_over(stage: Stage) -> None:
     leader = stage.leader()
     successor = stage.other(leader)
 
@@ -67,7 +67,7 @@ def define_schedules(stage: Stage) -> Iterator[Callable[[], object]]:
     define()
 
 
-def test_schedules_that_are_defined_later_are_looked_after_without_anybodys_help(
+def test_schedules_work_without_a_restart_when_their_crd_is_installed_later(
     stage: Stage, define_schedules: Callable[[], object]
 ) -> None:
     for replica in stage.replicas.values():
@@ -99,7 +99,7 @@ def test_schedules_that_are_defined_later_are_looked_after_without_anybodys_help
     stage.plane.kubectl("delete", "fts", "every-minute", "-n", stage.namespace)
 
 
-def test_each_job_is_counted_by_the_leader_alone(stage: Stage) -> None:
+def test_each_job_is_counted_by_the_leader_only(stage: Stage) -> None:
     name = stage.apply("counted")
     wait_until(lambda: is_begun(stage, name), "it is begun")
     leader, other = stage.leader(), stage.other(stage.leader())
@@ -114,8 +114,8 @@ def test_each_job_is_counted_by_the_leader_alone(stage: Stage) -> None:
     assert leader.metric("finetune_job_attempt", finetunejob=name) == 1
 
 
-def test_leader_that_stood_still_does_no_harm_when_it_goes_on(stage: Stage) -> None:
-    """As in a virtual machine that is paused: to itself no time has passed."""
+def test_a_paused_leader_does_no_harm_when_it_resumes(stage: Stage) -> None:
+    """As in a virtual machine that was paused: by its own clock, no time has passed."""
     leader = stage.leader()
     successor = stage.other(leader)
     names = [stage.apply(f"in-flight-{number}") for number in range(5)]
@@ -134,7 +134,7 @@ def test_leader_that_stood_still_does_no_harm_when_it_goes_on(stage: Stage) -> N
     assert stage.leader() is successor
 
 
-def test_twenty_jobs_live_through_random_faults_and_restarts_of_server_and_store(
+def test_twenty_jobs_survive_random_faults_and_restarts_of_server_and_store(
     stage: Stage,
 ) -> None:
     names = [f"stormy-{number}" for number in range(20)]
@@ -180,7 +180,7 @@ def attempts_of(stage: Stage, name: str) -> list[int]:
     return [attempt["number"] for attempt in stage.status(name)["attempts"]]
 
 
-def test_every_replica_hears_of_progress_and_so_does_one_that_was_started_again(
+def test_every_replica_accepts_progress_also_after_a_restart(
     stage: Stage,
 ) -> None:
     name = stage.apply("reporting")
@@ -203,7 +203,7 @@ def test_every_replica_hears_of_progress_and_so_does_one_that_was_started_again(
     wait_until(lambda: is_heard(other, 4), "what is old is not written")
 
 
-def test_jobs_that_wait_cost_no_writes(stage: Stage) -> None:
+def test_waiting_jobs_cause_no_writes(stage: Stage) -> None:
     """The short form of tests/benchmarks/resident_jobs.py."""
     names = [stage.apply(f"resident-{number}") for number in range(60)]
     wait_until(lambda: all(is_begun(stage, name) for name in names), "all are begun")
@@ -226,10 +226,10 @@ def test_jobs_that_wait_cost_no_writes(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("fault", [WatchFault.GONE, WatchFault.GONE_EVENT], ids=["410", "an event"])
-def test_what_happened_while_the_replicas_saw_nothing_is_found_afterwards(
+def test_changes_made_while_the_watches_were_down_are_detected_afterwards(
     stage: Stage, fault: WatchFault
 ) -> None:
-    """A Job was deleted; a job was deleted and made again; a job is new."""
+    """A Job was deleted; a job was deleted and created again; a job is new."""
     kept, remade = stage.apply("kept"), stage.apply("remade")
     wait_until(lambda: is_begun(stage, kept) and is_begun(stage, remade), "both are begun")
     for replica in stage.replicas.values():
@@ -258,7 +258,7 @@ def test_what_happened_while_the_replicas_saw_nothing_is_found_afterwards(
 
 
 @pytest.mark.long
-def test_a_watch_that_fell_silent_is_begun_anew(stage: Stage) -> None:
+def test_a_silent_watch_is_restarted(stage: Stage) -> None:
     leader = stage.leader()
     leader.way.weather.watch_faults = {"finetunejobs": WatchFault.SILENT}
     leader.way.drop_watches()
@@ -294,7 +294,7 @@ def restart_replicas(stage: Stage) -> None:
         pytest.param("jobs", "list", "cannot list resource", id="list", marks=pytest.mark.long),
     ],
 )
-def test_rights_that_were_taken_away_are_told_plainly_and_work_again_when_given_back(
+def test_a_revoked_right_is_reported_and_works_again_once_granted(
     stage: Stage, resource: str, verb: str, told: str
 ) -> None:
     role = stage.ask("GET", CLUSTER_ROLE)

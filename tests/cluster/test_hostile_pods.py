@@ -63,7 +63,7 @@ REPORTS: Mapping[str, str] = {
 }
 
 
-def test_whatever_a_pod_posts_its_next_report_is_heard(world: World) -> None:
+def test_a_hostile_report_of_a_pod_does_not_block_its_next_one(world: World) -> None:
     world.tenant.apply("reporting")
     pod = world.stage.pod_of("reporting")
     world.stage.play_running(pod)
@@ -121,7 +121,7 @@ LAST_WORDS: Mapping[str, str] = {
 }
 
 
-def test_whatever_a_termination_log_says_the_job_ends(world: World) -> None:
+def test_a_job_ends_with_any_termination_log(world: World) -> None:
     names = {f"ending-{number}": text for number, text in enumerate(LAST_WORDS.values())}
     for name in names:
         world.tenant.apply(name, f'{{"output": {{"uri": "s3://models/{name}"}}}}')
@@ -185,7 +185,7 @@ STATUSES: Mapping[str, str] = {
 
 
 @pytest.mark.parametrize("kind", STATUSES)
-def test_a_status_edited_by_hand_stops_nobody(world: World, kind: str) -> None:
+def test_a_manually_edited_status_blocks_no_job(world: World, kind: str) -> None:
     world.tenant.apply("edited")
     world.wait_until_told("edited")
     path = f"{world.tenant.jobs}/edited"
@@ -198,7 +198,7 @@ def test_a_status_edited_by_hand_stops_nobody(world: World, kind: str) -> None:
     world.wait_until_told("edited")
 
 
-def test_whatever_a_hub_tells_of_a_model_its_job_and_all_others_go_on(world: World) -> None:
+def test_hostile_hub_responses_break_neither_their_job_nor_others(world: World) -> None:
     # Those that take longest are the last: after them no request is made to the hub for a minute.
     for model in (*MODELS, *WAYS):
         name = f"of-{model}"
@@ -209,7 +209,7 @@ def test_whatever_a_hub_tells_of_a_model_its_job_and_all_others_go_on(world: Wor
         assert model in world.hub.asked
 
 
-def test_twenty_revisions_of_a_config_of_1_mb_take_little_memory(world: World) -> None:
+def test_twenty_revisions_of_a_1_mb_config_use_little_memory(world: World) -> None:
     before = [replica.memory_bytes() for replica in world.replicas]
 
     for number in range(20):
@@ -225,7 +225,9 @@ def test_twenty_revisions_of_a_config_of_1_mb_take_little_memory(world: World) -
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(150, marks=pytest.mark.long)])
-def test_jobs_of_1_mb_do_not_fill_a_replica_that_begins_anew(world: World, count: int) -> None:
+def test_jobs_of_1_mb_do_not_exhaust_the_memory_of_a_restarted_replica(
+    world: World, count: int
+) -> None:
     for number in range(count):
         assert world.apply_large(f"large-{number}") == 201
     follower = world.stage.other(world.stage.leader())

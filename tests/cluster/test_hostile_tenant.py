@@ -38,7 +38,9 @@ def test_a_hostile_job_is_refused_when_it_is_applied(world: World, kind: str) ->
 
 
 @pytest.mark.parametrize("kind", SPECS)
-def test_one_that_no_webhook_has_seen_says_what_is_wrong_with_it(world: World, kind: str) -> None:
+def test_a_hostile_job_that_bypassed_the_webhook_reports_its_errors(
+    world: World, kind: str
+) -> None:
     spec, word = SPECS[kind]
 
     answer = world.tenant.apply("hostile", spec, labels=UNREVIEWED)
@@ -60,7 +62,7 @@ EDITED = {
 
 
 @pytest.mark.parametrize("kind", keeping(EDITED, list(SPECS)))
-def test_one_that_was_a_good_job_before_says_so_too(world: World, kind: str) -> None:
+def test_a_valid_job_edited_into_a_hostile_one_reports_its_errors(world: World, kind: str) -> None:
     spec, word = SPECS[kind]
     world.tenant.apply("turned", '{"onChange": "Rerun"}', labels=UNREVIEWED)
     assert "InvalidSpec" not in world.wait_until_told("turned")
@@ -71,7 +73,7 @@ def test_one_that_was_a_good_job_before_says_so_too(world: World, kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_what_is_only_odd_is_a_job_like_any_other(world: World, kind: str) -> None:
+def test_an_odd_but_valid_job_is_processed_normally(world: World, kind: str) -> None:
     answer = world.tenant.apply("odd", ODD[kind])
 
     world.require_neighbours_go_on()
@@ -80,7 +82,7 @@ def test_what_is_only_odd_is_a_job_like_any_other(world: World, kind: str) -> No
 
 
 @pytest.mark.parametrize("kind", METADATA)
-def test_metadata_of_any_size_is_a_job_like_any_other(world: World, kind: str) -> None:
+def test_a_job_with_metadata_of_any_size_is_processed_normally(world: World, kind: str) -> None:
     answer = world.tenant.apply("odd", **METADATA[kind])
 
     world.require_neighbours_go_on()
@@ -93,7 +95,7 @@ def test_metadata_of_any_size_is_a_job_like_any_other(world: World, kind: str) -
 
 @pytest.mark.parametrize("kind", SCHEDULES)
 @pytest.mark.parametrize("labels", [{}, UNREVIEWED], ids=["reviewed", "unreviewed"])
-def test_a_hostile_schedule_is_refused_or_says_what_is_wrong_with_it(
+def test_a_hostile_schedule_is_refused_or_reports_its_errors(
     world: World, kind: str, labels: dict[str, str]
 ) -> None:
     given, word = SCHEDULES[kind]
@@ -107,7 +109,7 @@ def test_a_hostile_schedule_is_refused_or_says_what_is_wrong_with_it(
     assert word in told
 
 
-def test_a_schedule_that_was_due_since_1970_is_looked_at_like_any_other(world: World) -> None:
+def test_a_schedule_that_has_been_due_since_1970_is_processed_normally(world: World) -> None:
     given = '"schedule": "* * * * *", "suspend": true'
     world.tenant.schedule("old", schedule_text(given))
     wait_for_conditions(world, "old")
@@ -136,7 +138,7 @@ OWNERS: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("owner", keeping({"another's"}, list(OWNERS)))
-def test_games_with_owner_references_do_not_kill_the_schedule(world: World, owner: str) -> None:
+def test_manipulated_owner_references_do_not_break_the_schedule(world: World, owner: str) -> None:
     world.tenant.schedule("minutely", schedule_text('"schedule": "* * * * *"'))
     jobs, path = world.tenant.jobs, f"{world.tenant.schedules}/minutely"
 
@@ -177,9 +179,7 @@ EDITS: dict[str, dict[str, Any] | None] = {
 
 
 @pytest.mark.parametrize("edit", keeping({"no spec", "no duration"}, list(EDITS)))
-def test_whatever_an_admin_wrote_into_the_lease_somebody_leads_again(
-    the_world: World, edit: str
-) -> None:
+def test_a_leader_is_elected_again_after_any_edit_of_the_lease(the_world: World, edit: str) -> None:
     the_world.stage.ask("PATCH", LEASE, {"spec": EDITS[edit]})
 
     wait_until(lambda: the_world.stage.find_leader() is not None, "somebody leads", 90)

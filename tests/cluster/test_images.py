@@ -36,11 +36,11 @@ def config_of(image: BuiltImage) -> dict[str, Any]:
     return config
 
 
-def test_nobody_is_root_in_it(image: BuiltImage) -> None:
+def test_no_image_runs_as_root(image: BuiltImage) -> None:
     assert config_of(image)["User"] == "65532:65532"
 
 
-def test_its_labels_say_what_it_is(image: BuiltImage) -> None:
+def test_the_labels_of_an_image_describe_it(image: BuiltImage) -> None:
     labels = config_of(image)["Labels"]
     (project,) = [folder for it, folder in PROJECTS.items() if it.tag == image.tag]
     declared = tomllib.loads((REPOSITORY / project / "pyproject.toml").read_text())["project"]
@@ -50,7 +50,7 @@ def test_its_labels_say_what_it_is(image: BuiltImage) -> None:
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
 
 
-def test_our_code_is_a_layer_of_its_own_and_a_small_one(image: BuiltImage) -> None:
+def test_our_code_is_a_small_layer_of_its_own(image: BuiltImage) -> None:
     code, *others = [it for it in image.layers if (it.folder / "opt/finetune/src").is_dir()]
     size = sum(file.stat().st_size for file in code.folder.rglob("*") if file.is_file())
 
@@ -75,7 +75,7 @@ def programs_of(image: BuiltImage) -> set[str]:
     return {file.name for folder in folders if folder.is_dir() for file in folder.iterdir()}
 
 
-def test_it_can_install_nothing(image: BuiltImage) -> None:
+def test_no_image_contains_an_installer(image: BuiltImage) -> None:
     programs = programs_of(image)
 
     assert "python3" in programs
@@ -83,7 +83,7 @@ def test_it_can_install_nothing(image: BuiltImage) -> None:
 
 
 @pytest.mark.parametrize("small", SMALL, ids=lambda image: image.tag)
-def test_operator_and_results_page_run_where_there_is_no_shell(
+def test_the_images_of_operator_and_results_page_run_without_a_shell(
     installation: Installation, small: Image
 ) -> None:
     if installation.cluster is None:
@@ -101,7 +101,9 @@ def packages_of(image: BuiltImage) -> set[str]:
     return {file.name for folder in folders if folder.is_dir() for file in folder.iterdir()}
 
 
-def test_operator_and_results_page_have_nothing_of_each_other(installation: Installation) -> None:
+def test_neither_the_operator_nor_the_results_page_image_contains_code_of_the_other(
+    installation: Installation,
+) -> None:
     if installation.cluster is None:
         pytest.skip("The images of a given cluster are not built here.")
     operator, page = (packages_of(images.find(image.tag)) for image in SMALL)
@@ -114,7 +116,7 @@ def test_operator_and_results_page_have_nothing_of_each_other(installation: Inst
 
 @pytest.mark.long
 @pytest.mark.parametrize("small", SMALL, ids=lambda image: image.tag)
-def test_the_same_sources_make_the_same_image(small: Image) -> None:
+def test_the_same_sources_build_the_same_image(small: Image) -> None:
     if reasons := requirements.missing():
         pytest.skip(" ".join(reasons))
     again = [replace(small, tag=f"localhost/made-again:{number}") for number in (1, 2)]

@@ -79,7 +79,7 @@ def wait_for_no_pods(jobs: Jobs, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sidecar-stays", "sidecar-missing"])
-def test_a_sidecar_that_keeps_the_pod_keeps_no_outcome(started: Jobs, name: str) -> None:
+def test_a_sidecar_that_keeps_running_does_not_delay_the_result(started: Jobs, name: str) -> None:
     status = started.wait_for_end(name, seconds=120)
 
     assert status["phase"] == "Succeeded"
@@ -89,7 +89,7 @@ def test_a_sidecar_that_keeps_the_pod_keeps_no_outcome(started: Jobs, name: str)
     assert started.status(name)["phase"] == "Succeeded"
 
 
-def test_a_failure_is_told_at_once_and_its_pod_is_ended(started: Jobs) -> None:
+def test_a_failure_is_reported_at_once_although_a_sidecar_keeps_running(started: Jobs) -> None:
     status = started.wait_for_end("sidecar-stays-fails", seconds=120)
 
     (attempt,) = status["attempts"]
@@ -99,7 +99,7 @@ def test_a_failure_is_told_at_once_and_its_pod_is_ended(started: Jobs) -> None:
     wait_for_no_pods(started, "sidecar-stays-fails")
 
 
-def test_a_sidecar_that_fails_after_the_trainer_fails_nothing(started: Jobs) -> None:
+def test_a_sidecar_that_fails_after_the_trainer_does_not_fail_the_job(started: Jobs) -> None:
     status = started.wait_for_end("sidecar-fails", seconds=120)
 
     (attempt,) = status["attempts"]
@@ -107,7 +107,7 @@ def test_a_sidecar_that_fails_after_the_trainer_fails_nothing(started: Jobs) -> 
     assert "container proxy" in message_of(status)
 
 
-def test_a_native_sidecar_ends_by_itself_and_its_job_stays(started: Jobs) -> None:
+def test_a_native_sidecar_ends_by_itself_and_its_job_is_kept(started: Jobs) -> None:
     status = started.wait_for_end("sidecar-native", seconds=120)
 
     assert status["phase"] == "Succeeded"
@@ -116,7 +116,7 @@ def test_a_native_sidecar_ends_by_itself_and_its_job_stays(started: Jobs) -> Non
     )
 
 
-def test_an_init_container_that_fails_is_named_with_its_words(started: Jobs) -> None:
+def test_a_failing_init_container_is_named_with_its_message(started: Jobs) -> None:
     status = started.wait_for_end("init-fails", seconds=120)
 
     assert status["failure"]["reason"] == "InitContainerFailed"
@@ -132,7 +132,7 @@ def test_an_init_container_that_fails_is_named_with_its_words(started: Jobs) -> 
         pytest.param("init-missing", "init container setup", id="one without its image"),
     ],
 )
-def test_an_init_container_that_holds_the_pod_up_is_named(
+def test_an_init_container_that_blocks_the_pod_is_named(
     started: Jobs, name: str, words: str
 ) -> None:
     started.wait_until(name, lambda s: words in message_of(s), seconds=90, what="its name")

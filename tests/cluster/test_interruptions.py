@@ -56,7 +56,7 @@ def assert_same_end(status: Resource, reference: Resource) -> None:
     assert status["progress"]["loss"] == pytest.approx(reference["progress"]["loss"], rel=0.02)
 
 
-def test_a_killed_pod_is_followed_by_an_attempt_from_the_newest_checkpoint(
+def test_a_killed_pod_is_replaced_by_an_attempt_from_the_newest_checkpoint(
     ends: dict[str, Resource],
 ) -> None:
     if "killed" not in ends:
@@ -71,7 +71,9 @@ def test_a_killed_pod_is_followed_by_an_attempt_from_the_newest_checkpoint(
     assert_same_end(status, ends["uninterrupted"])
 
 
-def test_a_deleted_pod_saves_first_and_loses_no_step(ends: dict[str, Resource]) -> None:
+def test_a_deleted_pod_saves_a_checkpoint_first_and_loses_no_step(
+    ends: dict[str, Resource],
+) -> None:
     status = ends["evicted"]
 
     (attempt,) = status["attempts"]
@@ -81,7 +83,7 @@ def test_a_deleted_pod_saves_first_and_loses_no_step(ends: dict[str, Resource]) 
 
 
 @pytest.mark.long
-def test_a_deleted_job_saves_first_and_made_again_goes_on(
+def test_a_deleted_job_saves_first_and_resumes_when_created_again(
     installation: Installation, jobs: Jobs
 ) -> None:
     job = a_short_job("deleted", steps=STEPS)
@@ -109,7 +111,7 @@ def test_a_deleted_job_saves_first_and_made_again_goes_on(
 
 
 @pytest.mark.long
-def test_a_pod_deleted_in_its_first_moment_does_not_train_to_its_end(jobs: Jobs) -> None:
+def test_a_pod_deleted_right_after_its_start_does_not_train_to_the_end(jobs: Jobs) -> None:
     name = jobs.apply(a_short_job("stopped-at-once", steps=STEPS))
     for _ in until(240, every=0.1):
         if jobs.running_pod(name) is not None:

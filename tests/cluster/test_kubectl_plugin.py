@@ -53,7 +53,7 @@ def training(stage: Stage) -> str:
     return name
 
 
-def test_run_applies_a_file_and_watches_its_job_to_the_end(
+def test_run_applies_a_file_and_follows_its_job_to_the_end(
     stage: Stage, shell: Shell, file: Path
 ) -> None:
     def play() -> None:
@@ -72,7 +72,7 @@ def test_run_applies_a_file_and_watches_its_job_to_the_end(
     assert "Starting: " in done.stderr
 
 
-def test_a_running_job_is_plotted_compared_stopped_and_resumed(
+def test_a_running_job_can_be_plotted_compared_stopped_and_resumed(
     stage: Stage, shell: Shell, training: str
 ) -> None:
     stage.apply("other", resources={"gpusPerNode": 2})
@@ -94,7 +94,7 @@ def test_a_running_job_is_plotted_compared_stopped_and_resumed(
     assert (resumed.returncode, (stage.job(training) or {})["spec"]["suspend"]) == (0, False)
 
 
-def test_validate_asks_and_starts_nothing(
+def test_validate_uses_a_server_dry_run_and_starts_nothing(
     plane: ControlPlane, shell: Shell, team: str, file: Path
 ) -> None:
     done = shell.finetune("validate", str(file))
@@ -104,14 +104,14 @@ def test_validate_asks_and_starts_nothing(
     assert plane.kubectl("get", "finetunejobs", "-n", team, "-o", "name") == ""
 
 
-def test_plan_says_what_a_file_would_do_and_asks_no_cluster(shell: Shell, file: Path) -> None:
+def test_plan_describes_a_file_without_contacting_the_cluster(shell: Shell, file: Path) -> None:
     done = shell.finetune("plan", str(file))
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("mine: one process")
 
 
-def test_what_the_api_server_refuses_is_told_in_its_words(shell: Shell, file: Path) -> None:
+def test_a_refusal_by_the_api_server_is_quoted(shell: Shell, file: Path) -> None:
     file.write_text(file.read_text().replace("uri:", "url:"))
 
     done = shell.finetune("run", str(file))
@@ -129,7 +129,7 @@ def test_what_the_api_server_refuses_is_told_in_its_words(shell: Shell, file: Pa
         (("run", "nowhere.yaml"), 66, "nowhere.yaml cannot be read: No such file or directory"),
     ],
 )
-def test_what_is_not_there_is_one_sentence(
+def test_a_missing_job_or_file_is_reported_in_one_sentence(
     shell: Shell, words: tuple[str, ...], code: int, told: str
 ) -> None:
     done = shell.finetune(*words)
@@ -139,7 +139,7 @@ def test_what_is_not_there_is_one_sentence(
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_tab_completes_commands_and_names(stage: Stage, shell: Shell) -> None:
+def test_tab_completion_offers_commands_and_names(stage: Stage, shell: Shell) -> None:
     name = stage.apply("completed")
 
     commands = shell.run("kubectl", "__complete", "finetune", "re").stdout.splitlines()

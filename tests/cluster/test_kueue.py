@@ -89,7 +89,7 @@ def is_queued(status: Resource) -> bool:
     return status.get("phase") == "Queued"
 
 
-def test_two_nodes_wait_while_there_is_room_for_one_and_begin_together(team: Jobs) -> None:
+def test_two_nodes_wait_while_one_has_room_and_start_together(team: Jobs) -> None:
     first = team.apply(a_queued_job("first", steps=STEPS, **{QUEUE: "research"}))
     team.wait_for_step(first, 1)
     second = team.apply(a_queued_job("second", steps=4, nodes=2, **{QUEUE: "research"}))
@@ -117,7 +117,7 @@ def test_two_nodes_wait_while_there_is_room_for_one_and_begin_together(team: Job
 
 @pytest.mark.parametrize("nodes", [1, 2], ids=["one node", "two nodes"])
 @pytest.mark.long
-def test_a_preempted_job_goes_on_from_where_it_was(team: Jobs, nodes: int) -> None:
+def test_a_preempted_job_resumes_from_its_checkpoint(team: Jobs, nodes: int) -> None:
     low = team.apply(
         a_queued_job(f"low-{nodes}", steps=STEPS, nodes=nodes, memory=f"{8 // nodes}Gi")
     )
@@ -145,7 +145,7 @@ def test_a_preempted_job_goes_on_from_where_it_was(team: Jobs, nodes: int) -> No
     assert lost == [0] or (lost == [0, 0] and nodes == 2)
 
 
-def test_a_job_that_waits_can_be_suspended_and_let_go_on(team: Jobs) -> None:
+def test_a_queued_job_can_be_suspended_and_resumed(team: Jobs) -> None:
     job = a_queued_job("too-large", steps=1)
     job["spec"]["resources"]["memory"] = "20Gi"
     name = team.apply(job)

@@ -32,7 +32,7 @@ sys.meta_path.insert(0, Shortage())
 """
 
 
-def test_a_job_that_runs_out_of_memory_is_tried_with_smaller_batches(jobs: Jobs) -> None:
+def test_a_job_that_runs_out_of_memory_is_retried_with_smaller_batches(jobs: Jobs) -> None:
     jobs.apply(
         {
             "apiVersion": "v1",

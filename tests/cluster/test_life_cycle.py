@@ -75,7 +75,7 @@ def is_training(attempt: int) -> Callable[[Resource], bool]:
     return holds
 
 
-def test_a_suspended_job_saves_and_holds_nothing(eventful: Resource) -> None:
+def test_a_suspended_job_saves_a_checkpoint_and_holds_no_resources(eventful: Resource) -> None:
     status = eventful["suspended"]
     (attempt,) = status["attempts"]
 
@@ -84,21 +84,21 @@ def test_a_suspended_job_saves_and_holds_nothing(eventful: Resource) -> None:
     assert attempt["stepsLost"] == 0
 
 
-def test_a_resumed_job_goes_on_where_it_was(eventful: Resource) -> None:
+def test_a_resumed_job_continues_from_its_checkpoint(eventful: Resource) -> None:
     first, second = eventful["resumed"]["attempts"]
 
     assert second["resumedFromStep"] == first["lastStep"] > 0
     assert "Suspended" not in [found["type"] for found in eventful["resumed"]["conditions"]]
 
 
-def test_a_job_deleted_by_hand_is_followed_by_another_attempt(eventful: Resource) -> None:
+def test_a_manually_deleted_training_job_is_replaced_by_another_attempt(eventful: Resource) -> None:
     _, second, third, *_ = eventful["done"]["attempts"]
 
     assert (second["result"], second["reason"]) == ("Interrupted", "TrainingJobDeleted")
     assert third["resumedFromStep"] > 0
 
 
-def test_a_changed_config_is_another_run_where_the_job_says_so(eventful: Resource) -> None:
+def test_a_changed_config_starts_another_run_where_the_job_allows_it(eventful: Resource) -> None:
     *_, stopped, last = eventful["done"]["attempts"]
 
     assert eventful["done"]["phase"] == "Succeeded"
@@ -108,7 +108,7 @@ def test_a_changed_config_is_another_run_where_the_job_says_so(eventful: Resourc
     assert eventful["done"]["progress"]["totalSteps"] == 2
 
 
-def test_results_of_an_earlier_run_stay(installation: Installation, eventful: Resource) -> None:
+def test_results_of_an_earlier_run_are_kept(installation: Installation, eventful: Resource) -> None:
     done, again = eventful["done"], eventful["again"]
     manifest = installation.models.read_json(f"eventful/{done['runId']}/manifest.json")
 
@@ -117,7 +117,7 @@ def test_results_of_an_earlier_run_stay(installation: Installation, eventful: Re
     assert "artifact" not in again
 
 
-def test_a_finished_job_without_its_children_runs_again_for_a_new_token_alone(
+def test_a_finished_job_without_its_children_runs_again_only_for_a_new_token(
     eventful: Resource,
 ) -> None:
     assert eventful["same"]["attempts"] == eventful["cleaned"]["attempts"]
@@ -125,7 +125,7 @@ def test_a_finished_job_without_its_children_runs_again_for_a_new_token_alone(
     assert eventful["again"]["phase"] == "Starting"
 
 
-def test_pods_that_no_node_has_room_for_end_the_job_with_the_schedulers_words(jobs: Jobs) -> None:
+def test_unschedulable_pods_fail_the_job_with_the_schedulers_message(jobs: Jobs) -> None:
     job = a_short_job("unschedulable", steps=2)
     job["spec"]["resources"] = {"gpusPerNode": 64}
 
@@ -138,7 +138,7 @@ def test_pods_that_no_node_has_room_for_end_the_job_with_the_schedulers_words(jo
     wait_for_no_children(jobs, name)
 
 
-def test_an_image_that_cannot_be_pulled_is_told_in_the_kubelets_words(jobs: Jobs) -> None:
+def test_an_image_that_cannot_be_pulled_is_reported_with_the_kubelets_message(jobs: Jobs) -> None:
     job = a_short_job("imageless", steps=2)
 
     name = apply(jobs, job, image="trainer.invalid/none:1", startDeadlineSeconds=20)
@@ -152,7 +152,7 @@ def test_an_image_that_cannot_be_pulled_is_told_in_the_kubelets_words(jobs: Jobs
 
 
 @pytest.mark.long
-def test_a_job_that_takes_too_long_saves_and_fails(jobs: Jobs) -> None:
+def test_a_job_that_exceeds_its_deadline_saves_and_fails(jobs: Jobs) -> None:
     job = a_short_job("late", steps=MANY, **SAVING)
 
     name = jobs.apply(job)
@@ -168,7 +168,7 @@ def test_a_job_that_takes_too_long_saves_and_fails(jobs: Jobs) -> None:
 
 
 @pytest.mark.long
-def test_a_quota_that_is_used_up_is_told_in_the_api_servers_words(jobs: Jobs) -> None:
+def test_an_exhausted_quota_is_reported_with_the_api_servers_message(jobs: Jobs) -> None:
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
@@ -194,7 +194,7 @@ def test_a_quota_that_is_used_up_is_told_in_the_api_servers_words(jobs: Jobs) ->
 
 
 @pytest.mark.long
-def test_a_run_document_that_was_deleted_is_made_again(jobs: Jobs) -> None:
+def test_a_deleted_run_document_is_created_again(jobs: Jobs) -> None:
     nodes = jobs.run("get", "nodes", "-o", "name").split()
     jobs.run("cordon", *nodes)
     try:

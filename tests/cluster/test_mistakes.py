@@ -21,7 +21,7 @@ def test_a_typo_is_refused_with_the_nearest_key_and_no_pod(jobs: Jobs) -> None:
     assert jobs.pods(name) == jobs.training_jobs(name) == []
 
 
-def test_a_missing_data_set_fails_once_with_a_remedy(jobs: Jobs) -> None:
+def test_a_missing_dataset_fails_once_with_a_remedy(jobs: Jobs) -> None:
     name = jobs.apply(a_job("no-data", dataset_name="s3://datasets/windrsoe"))
 
     status = jobs.wait_for_end(name, seconds=120)
@@ -46,7 +46,7 @@ def test_a_missing_data_set_fails_once_with_a_remedy(jobs: Jobs) -> None:
         pytest.param(("output", "uri"), "s3://models/elsewhere", id="output"),
     ],
 )
-def test_what_defines_a_run_cannot_be_changed(
+def test_run_defining_fields_cannot_be_changed(
     jobs: Jobs, path: tuple[str, str], value: object
 ) -> None:
     job = a_job("unchangeable")
@@ -82,7 +82,7 @@ def test_a_typo_can_be_corrected_by_an_edit(jobs: Jobs) -> None:
         pytest.param("config", None, "spec.config", id="no config"),
     ],
 )
-def test_the_api_server_refuses_what_the_schema_knows(
+def test_the_api_server_refuses_values_outside_the_schema(
     jobs: Jobs, field: str, value: object, words: str
 ) -> None:
     job = a_job("refused")
@@ -92,7 +92,7 @@ def test_the_api_server_refuses_what_the_schema_knows(
         jobs.apply(job)
 
 
-def test_a_rule_of_the_platform_team_is_told_with_who_can_change_it(jobs: Jobs) -> None:
+def test_a_violated_guard_rail_is_reported_with_who_can_change_it(jobs: Jobs) -> None:
     job = a_job("remote", trust_remote_code=True)
     told = "the platform team sets ALLOW_TRUST_REMOTE_CODE in the operator's Deployment"
 

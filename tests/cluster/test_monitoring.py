@@ -32,7 +32,7 @@ def _prometheus_can_be_had() -> None:
         pytest.skip(" ".join(reasons))
 
 
-def test_every_alert_fires_at_what_it_is_for_and_not_otherwise(tmp_path: Path) -> None:
+def test_every_alert_fires_for_its_cause_and_not_otherwise(tmp_path: Path) -> None:
     played = tmp_path / "played.yaml"
     # Annotations are texts for people: only the firing alerts and their labels matter.
     rules = yaml.safe_load(ALERTS.read_text())
@@ -45,7 +45,7 @@ def test_every_alert_fires_at_what_it_is_for_and_not_otherwise(tmp_path: Path) -
     assert "SUCCESS" in prometheus.promtool("test", "rules", played)
 
 
-def test_every_alert_is_seen_firing() -> None:
+def test_every_alert_was_seen_firing() -> None:
     names = {it["alert"] for it in yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]}
     played = yaml.safe_load(PLAYED.read_text())["tests"]
     checks = [check for test in played for check in test["alert_rule_test"]]
@@ -75,7 +75,7 @@ def scraped(stage: Stage, tmp_path: Path) -> Iterator[prometheus.Prometheus]:
         yield scraping
 
 
-def test_every_query_of_the_dashboard_shows_something_of_a_real_operator(
+def test_every_dashboard_query_returns_data_of_a_real_operator(
     scraped: prometheus.Prometheus,
 ) -> None:
     for title, query in queries():
@@ -97,7 +97,9 @@ def test_every_query_of_the_dashboard_shows_something_of_a_real_operator(
     assert len(scraped.query("finetune_operator_leader")) == 2
 
 
-def test_a_replica_that_does_not_lead_has_nothing_waiting(scraped: prometheus.Prometheus) -> None:
+def test_a_replica_that_is_not_the_leader_has_an_empty_queue(
+    scraped: prometheus.Prometheus,
+) -> None:
     def at_rest() -> bool:
         waiting = scraped.query('workqueue_depth{name="finetune"}')
         return [float(it["value"][1]) for it in waiting] == [0]
@@ -134,7 +136,7 @@ def values(scraping: prometheus.Prometheus, query: str) -> set[float]:
     return {float(it["value"][1]) for it in scraping.query(query)}
 
 
-def test_two_failing_nights_are_counted_though_their_jobs_are_gone_and_the_leader_was_killed(
+def test_two_failed_runs_are_counted_after_job_deletion_and_a_leader_kill(
     stage: Stage, tmp_path: Path
 ) -> None:
     team = stage.namespace
@@ -158,7 +160,7 @@ def test_two_failing_nights_are_counted_though_their_jobs_are_gone_and_the_leade
         killed.start()
 
 
-def test_a_schedule_whose_job_failed_and_is_gone_makes_its_alert_true(
+def test_a_schedule_whose_deleted_job_failed_triggers_its_alert(
     stage: Stage, tmp_path: Path
 ) -> None:
     rules = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]

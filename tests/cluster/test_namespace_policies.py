@@ -36,7 +36,7 @@ def test_a_quota_on_cpu_limits_names_the_field_and_a_job_that_sets_it_runs(stage
     stage.ask("DELETE", path)
 
 
-def test_a_limit_range_below_the_request_is_answered_by_a_limit(stage: Stage) -> None:
+def test_a_limit_range_below_the_request_is_satisfied_by_a_limit(stage: Stage) -> None:
     path = make(
         stage,
         "limitranges",
@@ -51,7 +51,7 @@ def test_a_limit_range_below_the_request_is_answered_by_a_limit(stage: Stage) ->
     stage.ask("DELETE", path)
 
 
-def test_a_ratio_of_limits_to_requests_can_be_kept(stage: Stage) -> None:
+def test_a_limit_to_request_ratio_can_be_satisfied(stage: Stage) -> None:
     limits = [{"type": "Container", "maxLimitRequestRatio": {"cpu": "2", "memory": "2"}}]
     path = make(stage, "limitranges", {"limits": limits})
     wide = {"gpusPerNode": 0, "cpu": "1", "memory": "1Gi", "limits": {"cpu": "3"}}
@@ -65,7 +65,7 @@ def test_a_ratio_of_limits_to_requests_can_be_kept(stage: Stage) -> None:
     stage.ask("DELETE", path)
 
 
-def test_a_quota_for_pods_with_a_deadline_counts_a_job_with_one(stage: Stage) -> None:
+def test_a_quota_on_pods_with_a_deadline_counts_a_job_with_one(stage: Stage) -> None:
     path = make(stage, "resourcequotas", {"hard": {"pods": "0"}, "scopes": ["NotTerminating"]})
     name = stage.apply("endless")
 

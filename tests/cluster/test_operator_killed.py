@@ -29,7 +29,7 @@ def no_other_operator(installation: Installation) -> Iterator[None]:
         yield
 
 
-def test_an_operator_killed_at_every_write_makes_one_training_job_and_finishes_it(
+def test_an_operator_killed_at_every_write_creates_and_finishes_one_training_job(
     installation: Installation, jobs: Jobs, no_other_operator: None, tmp_path: Path
 ) -> None:
     if installation.cluster is None:

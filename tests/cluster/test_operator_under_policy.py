@@ -81,7 +81,7 @@ CHANGES: Mapping[str, Change] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_of_its_webhook_the_operator_changes_nothing_but_the_ca(
+def test_the_operator_can_change_nothing_but_the_ca_of_its_webhook(
     as_operator: Kubectl, webhook: Manifest, change: str
 ) -> None:
     CHANGES[change](webhook)
@@ -90,7 +90,7 @@ def test_of_its_webhook_the_operator_changes_nothing_but_the_ca(
         as_operator("replace", "--dry-run=server", "-f", "-", input=json.dumps(webhook))
 
 
-def test_the_ca_of_its_webhook_it_may_change(
+def test_the_operator_can_change_the_ca_of_its_webhook(
     plane: ControlPlane, as_operator: Kubectl, webhook: Manifest
 ) -> None:
     authority = (Path(plane.kubeconfig).parent / "ca.crt").read_bytes()
@@ -99,7 +99,7 @@ def test_the_ca_of_its_webhook_it_may_change(
     as_operator("replace", "-f", "-", input=json.dumps(webhook))
 
 
-def test_helm_finds_out_that_this_api_server_has_such_policies(plane: ControlPlane) -> None:
+def test_helm_detects_that_the_api_server_supports_admission_policies(plane: ControlPlane) -> None:
     would_be = helm.run(
         *("install", "finetune-operator", CHART, "--namespace", "finetune-system"),
         *("--dry-run=server", "--take-ownership", "--set", "crds.install=false"),
@@ -133,7 +133,7 @@ def running(kubeconfig: Path, folder: Path) -> Iterator[Path]:
         process.wait()
 
 
-def test_under_the_policy_jobs_and_schedules_run_from_their_beginning_to_their_end(
+def test_jobs_and_schedules_run_to_the_end_under_the_policy(
     plane: ControlPlane, stolen: Path, team: str, tmp_path: Path
 ) -> None:
     stage = Stage(plane, team, tmp_path)

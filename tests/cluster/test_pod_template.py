@@ -37,8 +37,8 @@ def refusal_of(jobs: Jobs, job: Resource) -> str:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_the_api_server_takes_every_example(jobs: Jobs, path: Any) -> None:
-    """Only the account `default` is allowed here: another one is refused by its rail."""
+def test_the_api_server_accepts_every_example(jobs: Jobs, path: Any) -> None:
+    """Only the service account `default` is allowed here: the guard rail refuses any other."""
     job = yaml.safe_load(path.read_text())
     pod = job["spec"].get("podTemplate", {}).get("spec", {})
     if "serviceAccountName" in pod:
@@ -74,13 +74,13 @@ def test_the_api_server_takes_every_example(jobs: Jobs, path: Any) -> None:
         ),
     ],
 )
-def test_kubectl_apply_tells_what_pods_cannot_have(
+def test_kubectl_apply_reports_fields_that_pods_cannot_have(
     jobs: Jobs, pod: dict[str, Any], words: str
 ) -> None:
     assert words in refusal_of(jobs, overlaid("refused-pod", **pod))
 
 
-def test_kubectl_explains_the_overlay(jobs: Jobs) -> None:
+def test_kubectl_explain_describes_the_overlay(jobs: Jobs) -> None:
     container = "ftj.spec.podTemplate.spec.containers"
     explained = " ".join(jobs.run("explain", "ftj.spec.podTemplate.spec.volumes").split())
 
@@ -120,7 +120,7 @@ def pod(installation: Installation, jobs: Jobs) -> Resource:
     return found
 
 
-def test_a_pod_has_what_the_job_says_and_the_run_succeeds(pod: Resource) -> None:
+def test_a_pod_has_the_fields_of_its_overlay_and_the_run_succeeds(pod: Resource) -> None:
     spec, (container,) = pod["spec"], pod["spec"]["containers"]
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
 
@@ -136,7 +136,9 @@ def test_a_pod_has_what_the_job_says_and_the_run_succeeds(pod: Resource) -> None
     assert not any("kube-api-access" in name for name in volumes)
 
 
-def test_an_accepted_job_takes_other_pods_and_no_wrong_ones(jobs: Jobs, pod: Resource) -> None:
+def test_an_accepted_job_allows_valid_overlay_edits_and_refuses_invalid_ones(
+    jobs: Jobs, pod: Resource
+) -> None:
     change = {"spec": {"podTemplate": {"spec": {"priorityClassName": "another"}}}}
     wrong = {"spec": {"podTemplate": {"spec": {"hostPID": True}}}}
 

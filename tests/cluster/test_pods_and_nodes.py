@@ -24,7 +24,7 @@ NODE = "gpu-7"
         pytest.param(True, id="a replacement", marks=pytest.mark.long),
     ],
 )
-def test_pods_that_a_quota_refuses_are_told_in_the_api_servers_words(
+def test_pods_refused_by_a_quota_are_reported_with_the_api_servers_message(
     stage: Stage, has_run: bool
 ) -> None:
     name = "evicted" if has_run else "hungry"
@@ -49,7 +49,7 @@ def test_pods_that_a_quota_refuses_are_told_in_the_api_servers_words(
 
 
 @pytest.mark.long
-def test_evictions_leave_a_trace_and_without_a_step_gained_they_have_an_end(stage: Stage) -> None:
+def test_evictions_are_recorded_and_end_a_job_that_gains_no_step(stage: Stage) -> None:
     name = stage.apply("evicted-again")
     message = "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi."
     for number in range(1, 6):
@@ -84,7 +84,7 @@ def interruptions(stage: Stage, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_lost_node_is_named_and_its_pod_is_replaced_when_the_node_is_deleted(
+def test_a_lost_node_is_named_and_its_pod_is_replaced_once_the_node_is_deleted(
     stage: Stage,
 ) -> None:
     name = stage.apply("stranded")
@@ -106,7 +106,7 @@ def test_a_lost_node_is_named_and_its_pod_is_replaced_when_the_node_is_deleted(
     assert attempt["result"] == "Succeeded"
 
 
-def test_a_namespace_that_is_terminated_takes_its_jobs_along_without_a_word(stage: Stage) -> None:
+def test_a_terminating_namespace_removes_its_jobs_without_errors(stage: Stage) -> None:
     # The deletion of a namespace waits for half the longest grace period of its pods.
     name = stage.apply("homeless", terminationGracePeriodSeconds=5)
     wait_until(lambda: is_begun(stage, name), "it is begun")
@@ -123,7 +123,7 @@ def test_a_namespace_that_is_terminated_takes_its_jobs_along_without_a_word(stag
         assert "not reconciled" not in replica.log
 
 
-def test_a_deleted_job_may_save_and_its_pods_can_be_forced_not_to(stage: Stage) -> None:
+def test_a_deleted_job_gets_its_grace_period_and_force_deletion_skips_it(stage: Stage) -> None:
     name = stage.apply("unwanted")
     wait_until(lambda: len(stage.pods()) == 1, "its pod is made")
     put_on_node(stage, stage.pods()[0])

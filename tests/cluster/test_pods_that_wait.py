@@ -54,7 +54,7 @@ def waiting(installation: Installation, jobs: Jobs) -> Iterator[Jobs]:
 
 
 @pytest.mark.parametrize("name", keeping({"claim-missing", "secret-missing"}, list(WAITS)))
-def test_what_a_pod_waits_for_is_told_in_the_clusters_words(waiting: Jobs, name: str) -> None:
+def test_the_status_quotes_the_cluster_on_why_a_pod_waits(waiting: Jobs, name: str) -> None:
     _, words, missing = WAITS[name]
 
     status = waiting.wait_until(name, lambda s: words in message_of(s), seconds=150, what=words)
@@ -67,8 +67,8 @@ def test_what_a_pod_waits_for_is_told_in_the_clusters_words(waiting: Jobs, name:
 
 
 @pytest.mark.long
-def test_a_pod_that_its_node_refuses_uses_up_no_attempt(waiting: Jobs) -> None:
-    """The scheduler would not choose this node: we do, and the kubelet finds that it may not."""
+def test_a_pod_refused_by_its_node_uses_up_no_attempt(waiting: Jobs) -> None:
+    """The scheduler would not choose this node: the test does, and the kubelet refuses the pod."""
     name = "refused"
     waiting.apply(
         a_job(name, waiting.namespace, podTemplate={"spec": {"nodeSelector": {"no": "such"}}})

@@ -71,7 +71,7 @@ def preempt(plane: ControlPlane, name: str, exit_code: int) -> str:
     return pod
 
 
-def test_a_preempted_job_that_saved_goes_on_with_another_pod(plane: ControlPlane) -> None:
+def test_a_preempted_job_that_saved_resumes_with_another_pod(plane: ControlPlane) -> None:
     pod = preempt(plane, "saved", exit_code=143)
 
     wait_for(plane, lambda found: is_(found, "Suspended"), "job", "saved-1")
@@ -86,7 +86,7 @@ def test_a_preempted_job_that_saved_goes_on_with_another_pod(plane: ControlPlane
     assert not is_(get(plane, "job", "saved-1"), "Failed")
 
 
-def test_a_preempted_job_that_failed_meanwhile_has_failed(plane: ControlPlane) -> None:
+def test_a_preempted_job_that_failed_while_ending_is_failed(plane: ControlPlane) -> None:
     pod = preempt(plane, "failed", exit_code=64)
 
     wait_for(plane, lambda found: is_(found, "FailureTarget"), "job", "failed-1")

@@ -86,7 +86,9 @@ def post(
             return refusal.code
 
 
-def test_the_jobs_own_pod_is_heard(jobs: Jobs, endpoint: str, pending: dict[str, str]) -> None:
+def test_a_report_of_the_jobs_own_pod_is_accepted(
+    jobs: Jobs, endpoint: str, pending: dict[str, str]
+) -> None:
     own = token(jobs, job="reporting", pod=pending["reporting"])
 
     assert post(endpoint, own) == 200
@@ -94,7 +96,7 @@ def test_the_jobs_own_pod_is_heard(jobs: Jobs, endpoint: str, pending: dict[str,
     assert status["progress"]["loss"] == 1.25
 
 
-def test_no_token_is_refused(endpoint: str, pending: dict[str, str]) -> None:
+def test_a_report_without_a_token_is_refused(endpoint: str, pending: dict[str, str]) -> None:
     assert post(endpoint, None) == 401
 
 
@@ -109,9 +111,9 @@ def test_a_forged_token_is_refused(jobs: Jobs, endpoint: str, pending: dict[str,
 def test_an_expired_token_is_refused(
     installation: Installation, jobs: Jobs, endpoint: str, pending: dict[str, str]
 ) -> None:
-    """The genuine claims and the cluster's own key; only the time is over.
+    """The genuine claims and the cluster's own key; only the time has expired.
 
-    The API server makes no token for less than ten minutes, so this one is signed here.
+    The API server issues no token for less than ten minutes, so this one is signed here.
     """
     assert installation.cluster is not None
     genuine = token(jobs, job="reporting", pod=pending["reporting"])
@@ -140,7 +142,7 @@ def test_a_foreign_token_is_refused(
     assert post(endpoint, foreign) == code
 
 
-def test_a_job_that_is_not_there_is_not_found(
+def test_a_job_that_does_not_exist_is_not_found(
     jobs: Jobs, endpoint: str, pending: dict[str, str]
 ) -> None:
     own = token(jobs, job="reporting", pod=pending["reporting"])
@@ -155,7 +157,7 @@ def test_a_bad_report_is_refused(jobs: Jobs, endpoint: str, pending: dict[str, s
     assert post(endpoint, own, body=b" " * 100_000) == 413
 
 
-def test_a_pods_token_opens_nothing_but_progress(
+def test_a_pods_token_grants_access_to_progress_only(
     installation: Installation, jobs: Jobs, pending: dict[str, str]
 ) -> None:
     assert installation.cluster is not None

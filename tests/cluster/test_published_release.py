@@ -70,7 +70,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def test_the_released_chart_without_values_runs_the_first_job(published: Published) -> None:
+def test_the_released_chart_runs_the_first_job_with_default_values(published: Published) -> None:
     cluster = published.cluster
     stock.fill(cluster.object_store, REPOSITORY / "configs")
     credentials = stock.environment(cluster.object_store, cluster.object_store_endpoint_for_pods)

@@ -51,7 +51,7 @@ def policy_of(stage: Stage, name: str) -> dict[str, Any] | None:
     return found
 
 
-def test_the_nodes_of_a_gang_are_reached_by_each_other_alone(stage: Stage) -> None:
+def test_the_nodes_of_a_gang_are_reachable_only_by_each_other(stage: Stage) -> None:
     for name in ("gang", "other"):
         apply_gang(stage, name)
     stage.apply("single")
@@ -70,7 +70,7 @@ def test_the_nodes_of_a_gang_are_reached_by_each_other_alone(stage: Stage) -> No
     assert policy_of(stage, "single") is None
 
 
-def test_the_policy_is_there_before_the_pods_and_belongs_to_the_job(stage: Stage) -> None:
+def test_the_policy_exists_before_the_pods_and_is_owned_by_the_job(stage: Stage) -> None:
     apply_gang(stage, "gang")
     policy, job = policy_of(stage, "gang"), stage.job("gang")
 
@@ -83,7 +83,7 @@ def test_the_policy_is_there_before_the_pods_and_belongs_to_the_job(stage: Stage
     assert [write.status for write in stage.audit if write.resource == "networkpolicies"] == [201]
 
 
-def test_the_policy_goes_with_the_job(stage: Stage) -> None:
+def test_the_policy_is_deleted_with_the_job(stage: Stage) -> None:
     apply_gang(stage, "gang")
 
     stage.ask("DELETE", f"{JOBS.format(stage.namespace)}/gang")
@@ -91,7 +91,7 @@ def test_the_policy_goes_with_the_job(stage: Stage) -> None:
     wait_until(lambda: policy_of(stage, "gang") is None, "the policy is gone")
 
 
-def test_the_policy_goes_when_a_finished_jobs_time_is_over(stage: Stage) -> None:
+def test_the_policy_is_deleted_when_a_finished_job_expires(stage: Stage) -> None:
     apply_gang(stage, "gang", ttlSecondsAfterFinished=0)
 
     finish(stage, "gang")
@@ -100,7 +100,7 @@ def test_the_policy_goes_when_a_finished_jobs_time_is_over(stage: Stage) -> None
     assert stage.phase("gang") == "Succeeded"
 
 
-def test_a_trainer_is_told_the_cluster_by_the_uid_of_its_system_namespace(stage: Stage) -> None:
+def test_a_trainer_receives_the_uid_of_kube_system_as_the_cluster_id(stage: Stage) -> None:
     stage.apply("balloon")
     wait_until(lambda: "balloon-1" in stage.training_jobs(), "the attempt is made")
 
@@ -124,7 +124,7 @@ def test_a_trainer_is_told_the_cluster_by_the_uid_of_its_system_namespace(stage:
         ("delete", "kube-system", False),
     ],
 )
-def test_of_namespaces_the_operator_may_read_one(
+def test_the_operator_may_read_only_one_namespace(
     plane: ControlPlane, verb: str, name: str, is_allowed: bool
 ) -> None:
     asked = {"resource": "namespaces", "version": "v1", "verb": verb, "name": name}

@@ -73,7 +73,7 @@ def a_name() -> str:
     return f"job-{secrets.token_hex(3)}"
 
 
-def test_each_job_is_run_by_the_release_of_its_namespace_and_by_no_other(
+def test_each_job_is_run_only_by_the_release_of_its_namespace(
     platform: Platform,
 ) -> None:
     name = a_name()
@@ -91,7 +91,7 @@ def test_each_job_is_run_by_the_release_of_its_namespace_and_by_no_other(
         assert platform.refused_to(release) == []
 
 
-def test_a_job_in_a_namespace_of_no_release_is_left_alone(platform: Platform) -> None:
+def test_a_job_in_an_unwatched_namespace_is_ignored(platform: Platform) -> None:
     name = platform.teams[OF_NOBODY].apply(a_name())
 
     for team in ("team-a", "team-c"):
@@ -101,7 +101,7 @@ def test_a_job_in_a_namespace_of_no_release_is_left_alone(platform: Platform) ->
     assert platform.teams[OF_NOBODY].training_jobs() == {}
 
 
-def test_each_release_has_a_leader_of_its_own(platform: Platform) -> None:
+def test_each_release_has_its_own_leader(platform: Platform) -> None:
     for release in WATCHED:
         wait_until(lambda it=release: platform.holder(it) != "", "somebody leads")
 
@@ -115,7 +115,7 @@ def test_each_release_has_a_leader_of_its_own(platform: Platform) -> None:
         pytest.param("platform-b", "platform-a", marks=pytest.mark.long),
     ],
 )
-def test_while_one_release_is_down_the_others_jobs_go_on_and_its_own_wait(
+def test_while_one_release_is_down_only_its_own_jobs_wait(
     platform: Platform, dead: str, alive: str
 ) -> None:
     waiting, going_on = (platform.teams[WATCHED[it][0]] for it in (dead, alive))

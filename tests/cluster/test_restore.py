@@ -86,33 +86,34 @@ def watch(jobs: Jobs, *names: str) -> list[list[str]]:
     return seen
 
 
-def test_a_running_job_goes_on_once_from_its_checkpoint(restored: Restored) -> None:
+def test_a_restored_running_job_resumes_once_from_its_checkpoint(restored: Restored) -> None:
     assert restored.running["phase"] == "Succeeded", restored.running
     assert [it["result"] for it in restored.running["attempts"]] == ["Succeeded"]
     assert restored.running["attempts"][0]["resumedFromStep"] >= 5
     assert restored.running["progress"]["step"] == STEPS
 
 
-def test_no_attempt_trains_beside_what_came_back(restored: Restored) -> None:
+def test_no_attempt_trains_next_to_a_restored_pod(restored: Restored) -> None:
     assert restored.beside == []
 
 
-def test_a_finished_job_succeeds_without_training(
-    restored: Restored, installation: Installation
+def test_a_restored_finished_job_succeeds_without_training(
+    restored: Restored, installation: Installation, jobs: Jobs
 ) -> None:
     assert restored.done["phase"] == "Succeeded", restored.done
     assert [it["reason"] for it in restored.done["notes"]] == ["NothingTrained"]
+    assert "NothingTrained" in jobs.run("get", "ftj", DONE).split()
     assert installation.models.list(DONE) == restored.published
 
 
-def test_a_job_that_was_orphaned_and_applied_again_goes_on_once(restored: Restored) -> None:
+def test_an_orphaned_job_that_is_applied_again_resumes_once(restored: Restored) -> None:
     assert restored.orphaned["phase"] == "Succeeded", restored.orphaned
     assert len(restored.orphaned["attempts"]) == 1
     assert restored.orphaned["attempts"][0]["resumedFromStep"] >= 2
     assert restored.orphaned["progress"]["step"] == STEPS
 
 
-def test_of_what_came_back_no_job_and_no_pod_is_left(restored: Restored, jobs: Jobs) -> None:
+def test_no_restored_job_or_pod_stays_without_an_owner(restored: Restored, jobs: Jobs) -> None:
     for name in (RUNNING, DONE, ORPHANED):
         left = [*jobs.training_jobs(name), *jobs.pods(name)]
         assert all(it["metadata"].get("ownerReferences") for it in left)

@@ -37,7 +37,7 @@ def has_only_owned(stage: Stage) -> bool:
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
-def test_a_restored_running_job_has_one_owned_attempt_and_no_pod_beside_it(
+def test_a_restored_running_job_has_one_owned_attempt_and_no_extra_pod(
     stage: Stage, nodes: int
 ) -> None:
     name = a_running_job(stage, resources={"nodes": nodes, "gpusPerNode": 1})
@@ -54,7 +54,7 @@ def test_a_restored_running_job_has_one_owned_attempt_and_no_pod_beside_it(
     assert len(stage.training_jobs()) == 1
 
 
-def test_a_restored_finished_job_needs_no_hand(stage: Stage) -> None:
+def test_a_restored_finished_job_needs_no_manual_step(stage: Stage) -> None:
     name = stage.apply("done")
     finish(stage, name)
     tool = tool_of(stage, name)
@@ -68,7 +68,7 @@ def test_a_restored_finished_job_needs_no_hand(stage: Stage) -> None:
     assert "has another owner" not in message_of(stage, name)
 
 
-def test_a_restored_pod_is_ended_though_neither_job_nor_finetunejob_is_there(stage: Stage) -> None:
+def test_a_restored_pod_without_its_owners_is_deleted(stage: Stage) -> None:
     name = a_running_job(stage)
     tool = tool_of(stage, name)
     pods = [it for it in tool.back_up() if it["kind"] == "Pod"]

@@ -149,9 +149,7 @@ def tell(plane: ControlPlane, team: str) -> Iterator[Callable[[str, Any], None]]
 Tell = Callable[[str, Any], None]
 
 
-def test_who_has_no_token_is_asked_for_one_and_a_wrong_one_is_not_taken(
-    page: Page, url: str
-) -> None:
+def test_a_wrong_token_is_refused_and_the_form_keeps_the_focus(page: Page, url: str) -> None:
     page.goto(url)
     page.get_by_label("Bearer token").fill("wrong")
     page.keyboard.press("Enter")
@@ -160,7 +158,7 @@ def test_who_has_no_token_is_asked_for_one_and_a_wrong_one_is_not_taken(
     expect(page.get_by_label("Bearer token")).to_be_focused()
 
 
-def test_what_a_user_may_not_read_is_refused_in_the_api_servers_words(
+def test_a_forbidden_namespace_is_refused_with_the_api_servers_message(
     signed_in: Page, team: str
 ) -> None:
     signed_in.get_by_label("Namespace").fill("")
@@ -171,7 +169,7 @@ def test_what_a_user_may_not_read_is_refused_in_the_api_servers_words(
     )
 
 
-def test_a_row_shows_what_kubectl_prints_of_a_job(
+def test_a_row_shows_the_columns_that_kubectl_prints(
     signed_in: Page, plane: ControlPlane, team: str, tell: Tell
 ) -> None:
     tell("failed", FAILED)
@@ -194,7 +192,7 @@ def test_a_row_shows_what_kubectl_prints_of_a_job(
     expect(signed_in.get_by_role("heading", level=1)).to_have_text("running")
 
 
-def test_the_curve_of_a_job_grows_while_it_is_looked_at(signed_in: Page, tell: Tell) -> None:
+def test_the_curve_of_a_job_grows_while_it_is_open(signed_in: Page, tell: Tell) -> None:
     tell("running", RUNNING)
     signed_in.get_by_role("link", name="running").click()
     picture = signed_in.get_by_role("img")
@@ -219,7 +217,7 @@ def test_a_failure_is_shown_with_its_remedy(signed_in: Page, tell: Tell) -> None
     expect(told).to_contain_text("What to do: Name one that is there.")
 
 
-def test_answers_before_and_after_stand_side_by_side(signed_in: Page, tell: Tell) -> None:
+def test_answers_before_and_after_are_shown_side_by_side(signed_in: Page, tell: Tell) -> None:
     tell("done", SUCCEEDED)
     signed_in.get_by_role("link", name="done").click()
 
@@ -238,7 +236,7 @@ def test_text_of_a_job_never_becomes_markup(signed_in: Page, tell: Tell) -> None
     expect(signed_in).to_have_title("hostile: Failed · Fine-tuning")
 
 
-def test_all_is_reached_by_keyboard(
+def test_the_complete_page_is_usable_by_keyboard(
     page: Page, url: str, team: str, token: str, tell: Tell
 ) -> None:
     tell("running", RUNNING)
@@ -257,7 +255,7 @@ def test_all_is_reached_by_keyboard(
     expect(page.get_by_role("cell", name="2.4", exact=True)).to_be_visible()
 
 
-def test_what_changes_is_said_to_a_screen_reader_once(signed_in: Page, tell: Tell) -> None:
+def test_a_change_is_announced_to_screen_readers_once(signed_in: Page, tell: Tell) -> None:
     tell("running", RUNNING)
     signed_in.get_by_role("link", name="running").click()
     expect(signed_in.get_by_role("status")).to_have_text("running: Running")
@@ -268,7 +266,7 @@ def test_what_changes_is_said_to_a_screen_reader_once(signed_in: Page, tell: Tel
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
-def test_nothing_of_the_page_shuts_people_out(
+def test_no_view_of_a_job_has_an_accessibility_violation(
     page: Page, url: str, team: str, token: str, tell: Tell, colours: Any
 ) -> None:
     tell("failed", FAILED)
@@ -292,7 +290,7 @@ def test_nothing_of_the_page_shuts_people_out(
     assert found == [[], [], [], [], []]
 
 
-def test_signing_out_forgets_the_token(signed_in: Page) -> None:
+def test_signing_out_discards_the_token(signed_in: Page) -> None:
     signed_in.get_by_role("button", name="Sign out").click()
 
     signed_in.reload()
@@ -310,7 +308,7 @@ def test_signing_out_forgets_the_token(signed_in: Page) -> None:
         "/?view=compare&job=team/..%2f..%2fsecrets",
     ],
 )
-def test_only_jobs_can_be_asked_for(url: str, path: str) -> None:
+def test_only_jobs_can_be_requested(url: str, path: str) -> None:
     request = urllib.request.Request(f"{url}{path}", headers={"Authorization": "Bearer any"})
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=10)

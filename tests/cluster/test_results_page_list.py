@@ -83,7 +83,7 @@ def names(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES.values(), ids=list(SIZES))
-def test_every_view_fits_its_window_and_shuts_nobody_out(
+def test_every_view_fits_its_window_without_accessibility_violations(
     tab: Tab, size: tuple[int, int], colours: Any
 ) -> None:
     far = f"{'n' * 63}/{LONG}"
@@ -103,7 +103,7 @@ def test_every_view_fits_its_window_and_shuts_nobody_out(
     assert found == dict.fromkeys(views, (0, []))
 
 
-def test_each_phase_has_its_word_and_an_icon_of_its_own(tab: Tab) -> None:
+def test_each_phase_has_a_word_and_its_own_icon(tab: Tab) -> None:
     with tab() as page:
         for phase, name in PHASES.items():
             row = page.get_by_role("row").filter(
@@ -117,7 +117,7 @@ def test_each_phase_has_its_word_and_an_icon_of_its_own(tab: Tab) -> None:
     assert len(icons) == len(set(icons)) == len(PHASES)
 
 
-def test_what_is_typed_filters_the_list_and_the_number_is_announced(tab: Tab) -> None:
+def test_typed_text_filters_the_list_and_the_count_is_announced(tab: Tab) -> None:
     with tab() as page:
         page.get_by_label("Find").press_sequentially("ball")
 
@@ -131,7 +131,7 @@ def test_what_is_typed_filters_the_list_and_the_number_is_announced(tab: Tab) ->
         expect(page.get_by_label("Find")).to_have_value("")
 
 
-def test_typing_is_not_disturbed_by_the_next_reading(tab: Tab, api: FakeJobsApi) -> None:
+def test_typing_is_not_interrupted_by_a_refresh(tab: Tab, api: FakeJobsApi) -> None:
     with tab("?q=nothing-like-it") as page:
         expect(page.get_by_role("status")).to_have_text("Jobs: 0 of 10 jobs")
         page.get_by_label("Find").focus()
@@ -154,7 +154,7 @@ def test_phase_and_model_filter_the_list(tab: Tab) -> None:
         assert names(page) == ["translation"]
 
 
-def test_a_heading_sorts_and_states_the_order(tab: Tab) -> None:
+def test_a_column_heading_sorts_and_shows_the_order(tab: Tab) -> None:
     with tab() as page:
         heading = page.get_by_role("columnheader", name="Loss")
         assert heading.get_attribute("aria-sort") is None
@@ -171,7 +171,7 @@ def test_a_heading_sorts_and_states_the_order(tab: Tab) -> None:
     assert rising[-1] == LONG
 
 
-def test_ticked_jobs_are_compared_by_keyboard_alone(tab: Tab) -> None:
+def test_selected_jobs_can_be_compared_by_keyboard_only(tab: Tab) -> None:
     with tab("?sort=name") as page:
         for name in ("answers", "balloon"):
             page.get_by_role("checkbox", name=f"Compare {name}", exact=True).focus()
@@ -199,7 +199,7 @@ def test_ticked_jobs_are_compared_by_keyboard_alone(tab: Tab) -> None:
         expect(page.get_by_role("checkbox", name="Compare balloon", exact=True)).to_be_checked()
 
 
-def test_ticks_stay_while_the_list_is_filtered_and_read_again(tab: Tab, api: FakeJobsApi) -> None:
+def test_a_selection_survives_filtering_and_refreshing(tab: Tab, api: FakeJobsApi) -> None:
     with tab() as page:
         page.get_by_role("checkbox", name="Compare balloon", exact=True).check()
         expect(page.locator("#ticked")).to_contain_text("1 job ticked")
@@ -214,7 +214,7 @@ def test_ticks_stay_while_the_list_is_filtered_and_read_again(tab: Tab, api: Fak
         expect(page.get_by_role("heading", level=1)).to_have_text("Compare 2 jobs")
 
 
-def test_no_more_jobs_can_be_ticked_than_can_be_told_apart(tab: Tab) -> None:
+def test_the_number_of_selected_jobs_is_limited_to_what_can_be_distinguished(tab: Tab) -> None:
     ticks = "&".join(f"job=research/{name}" for name in list(PHASES.values())[:6])
     with tab(f"?{ticks}") as page:
         expect(page.locator("#ticked")).to_contain_text("the most that can be compared")
@@ -223,7 +223,7 @@ def test_no_more_jobs_can_be_ticked_than_can_be_told_apart(tab: Tab) -> None:
         expect(page.get_by_role("checkbox", name="Compare balloon", exact=True)).to_be_enabled()
 
 
-def test_a_list_of_many_pages_is_turned_by_links(tab: Tab, api: FakeJobsApi) -> None:
+def test_a_long_list_is_paged_by_links(tab: Tab, api: FakeJobsApi) -> None:
     api.put(*(a_job(f"job-{number:04}", days_old=100) for number in range(990)))
     with tab("?sort=name") as page:
         expect(page.get_by_role("status")).to_have_text("Jobs: 1,000 jobs")
@@ -235,7 +235,7 @@ def test_a_list_of_many_pages_is_turned_by_links(tab: Tab, api: FakeJobsApi) -> 
         assert page.evaluate("window.scrollY") == 0
 
 
-def test_all_of_the_list_works_without_a_script(tab: Tab) -> None:
+def test_the_complete_list_works_without_a_script(tab: Tab) -> None:
     with tab("?", java_script_enabled=False) as page:
         page.get_by_label("Find").fill("research")
         page.get_by_role("checkbox", name="Succeeded").check()
@@ -256,7 +256,7 @@ def test_all_of_the_list_works_without_a_script(tab: Tab) -> None:
         expect(page.get_by_role("button", name="Compare 2 jobs")).to_be_visible()
 
 
-def test_a_phone_has_every_value_with_its_name(tab: Tab) -> None:
+def test_on_a_phone_every_value_is_shown_with_its_name(tab: Tab) -> None:
     with tab(viewport={"width": 360, "height": 740}) as page:
         row = page.get_by_role("row").filter(
             has=page.get_by_role("link", name="answers", exact=True)
@@ -270,7 +270,7 @@ def test_a_phone_has_every_value_with_its_name(tab: Tab) -> None:
     assert labels == ['"Loss"', '"Remaining"']
 
 
-def test_a_job_is_read_again_while_its_reader_looks_at_its_spec(tab: Tab, api: FakeJobsApi) -> None:
+def test_a_job_is_refreshed_while_its_spec_is_open(tab: Tab, api: FakeJobsApi) -> None:
     with tab("?namespace=research&name=answers") as page:
         page.get_by_text("Spec").click()
         expect(page.locator("#spec pre")).to_be_visible()

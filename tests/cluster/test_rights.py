@@ -23,7 +23,7 @@ def audit(installation: Installation) -> list[Resource]:
     return installation.cluster.audit()
 
 
-def test_nothing_that_the_operator_does_is_refused(audit: list[Resource]) -> None:
+def test_no_request_of_the_operator_is_refused(audit: list[Resource]) -> None:
     assert rights.used(audit, ACCOUNT)
     assert list(rights.refused(audit, ACCOUNT)) == []
 

@@ -82,7 +82,7 @@ def suspend(jobs: Jobs, name: str) -> None:
     jobs.run("patch", "fts", name, "--type=merge", "-p", '{"spec":{"suspend":true}}')
 
 
-def test_a_minute_makes_a_job_that_the_schedule_owns(jobs: Jobs, schedules: Resource) -> None:
+def test_a_schedule_creates_and_owns_a_job_each_minute(jobs: Jobs, schedules: Resource) -> None:
     job = made_by(jobs, NAME)[0]
     (owner,) = job["metadata"]["ownerReferences"]
 
@@ -95,7 +95,7 @@ def test_a_minute_makes_a_job_that_the_schedule_owns(jobs: Jobs, schedules: Reso
     )
 
 
-def test_kubectl_shows_it_like_a_cronjob(jobs: Jobs, schedules: Resource) -> None:
+def test_kubectl_shows_a_schedule_like_a_cronjob(jobs: Jobs, schedules: Resource) -> None:
     condition = "--for=jsonpath={.status.conditions[?(@.type=='Ready')].reason}=Suspended"
     jobs.run("wait", condition, f"fts/{NAME}", "--timeout=30s")
     header, row = jobs.run("get", "fts", NAME).splitlines()
@@ -107,7 +107,7 @@ def test_kubectl_shows_it_like_a_cronjob(jobs: Jobs, schedules: Resource) -> Non
     assert "SuccessfulCreate" in events
 
 
-def test_forbid_makes_no_second_job_and_replace_does(jobs: Jobs, schedules: Resource) -> None:
+def test_forbid_creates_no_second_job_and_replace_does(jobs: Jobs, schedules: Resource) -> None:
     (first,) = made_by(jobs, HELD)
     blocked = "--for=jsonpath={.status.conditions[?(@.type=='Ready')].reason}=JobAlreadyActive"
     jobs.run("wait", blocked, f"fts/{HELD}", "--timeout=90s")
@@ -126,7 +126,7 @@ def test_forbid_makes_no_second_job_and_replace_does(jobs: Jobs, schedules: Reso
     suspend(jobs, HELD)
 
 
-def test_a_job_that_succeeds_is_told_by_its_schedule(jobs: Jobs, schedules: Resource) -> None:
+def test_a_successful_job_is_reported_by_its_schedule(jobs: Jobs, schedules: Resource) -> None:
     job = made_by(jobs, SHORT)[0]
     assert jobs.wait_for_end(job["metadata"]["name"])["phase"] == "Succeeded"
 
@@ -146,7 +146,7 @@ def test_a_job_that_succeeds_is_told_by_its_schedule(jobs: Jobs, schedules: Reso
         pytest.param({"concurrencyPolicy": "Never"}, "Allow", id="policy"),
     ],
 )
-def test_a_wrong_schedule_is_refused_when_it_is_applied(
+def test_an_invalid_schedule_is_refused_at_apply(
     jobs: Jobs, spec: dict[str, str], words: str
 ) -> None:
     wait_until_reviewed(jobs)
@@ -157,7 +157,7 @@ def test_a_wrong_schedule_is_refused_when_it_is_applied(
     assert words in str(refusal.value)
 
 
-def test_a_typo_in_the_config_of_its_jobs_is_refused(jobs: Jobs) -> None:
+def test_a_typo_in_the_config_of_the_job_template_is_refused(jobs: Jobs) -> None:
     wrong = a_schedule("typo")
     wrong["spec"]["jobTemplate"]["spec"]["config"]["learning_rte"] = 1
 
@@ -167,7 +167,7 @@ def test_a_typo_in_the_config_of_its_jobs_is_refused(jobs: Jobs) -> None:
         jobs.apply(wrong)
 
 
-def test_every_key_of_the_config_is_explained(jobs: Jobs) -> None:
+def test_kubectl_explain_shows_every_key_of_the_config(jobs: Jobs) -> None:
     told = jobs.run("explain", "fts.spec.jobTemplate.spec.config.learning_rate")
 
     assert "learning rate" in told

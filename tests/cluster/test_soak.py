@@ -20,7 +20,7 @@ STEPS = 100
 JOBS = 20
 
 
-def test_a_pod_killed_again_and_again_ends_like_one_that_was_left_alone(
+def test_a_repeatedly_killed_pod_ends_like_an_undisturbed_one(
     installation: Installation, jobs: Jobs
 ) -> None:
     assert installation.cluster is not None
@@ -58,10 +58,10 @@ def test_a_pod_killed_again_and_again_ends_like_one_that_was_left_alone(
     assert status["progress"]["loss"] == pytest.approx(reference["progress"]["loss"], rel=0.02)
 
 
-def test_a_leader_killed_again_and_again_neither_loses_nor_doubles_a_job(
+def test_a_repeatedly_killed_leader_neither_loses_nor_duplicates_a_job(
     installation: Installation, jobs: Jobs
 ) -> None:
-    """The jobs miss their data: each ends soon, in a real pod, and must never be tried again."""
+    """The jobs' data is missing: each ends soon, in a real pod, and must never be retried."""
     assert installation.cluster is not None
     names = [f"stormy-{number}" for number in range(JOBS)]
     leaders = set()

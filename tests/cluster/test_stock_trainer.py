@@ -10,7 +10,7 @@ from cluster.jobs import Jobs, a_short_job
 pytestmark = pytest.mark.cluster
 
 
-def test_a_pod_without_our_code_shows_its_steps_and_loss(
+def test_a_pod_without_our_trainer_reports_its_steps_and_loss(
     installation: Installation, jobs: Jobs
 ) -> None:
     if installation.cluster is None:

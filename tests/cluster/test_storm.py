@@ -59,7 +59,7 @@ def replicas(cluster: Cluster, tmp_path: Path) -> Iterator[list[OperatorProcess]
         pytest.param(200, 200, id="long", marks=pytest.mark.soak),
     ],
 )
-def test_leaders_that_are_killed_neither_lose_nor_double_nor_leave_a_job(
+def test_killed_leaders_neither_lose_nor_duplicate_nor_abandon_a_job(
     cluster: Cluster, replicas: list[OperatorProcess], jobs: int, kills: int
 ) -> None:
     begin, names = time.monotonic(), [f"storm-{number}" for number in range(jobs)]

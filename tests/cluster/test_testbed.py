@@ -196,7 +196,7 @@ def test_the_node_is_ready_and_the_server_has_the_pinned_version(cluster: Cluste
     assert cluster.ended() == []
 
 
-def test_the_pods_of_a_restricted_indexed_job_find_each_other_by_name(
+def test_the_pods_of_a_restricted_indexed_job_resolve_each_other_by_name(
     cluster: Cluster, image: Image
 ) -> None:
     apply(cluster, *a_gang(image.tag))
@@ -219,7 +219,7 @@ def test_a_pod_sees_the_layers_of_its_image_and_cannot_change_them_for_others(
     assert said_in_the_end(cluster, "reader") == "upper\n"
 
 
-def test_a_pod_reaches_a_service_and_so_does_the_host_through_a_forward(
+def test_a_service_is_reachable_from_a_pod_and_from_the_host_through_a_forward(
     cluster: Cluster, image: Image
 ) -> None:
     serve = ["python3", "-m", "http.server", "8080", "--directory", "/etc"]
@@ -240,7 +240,7 @@ def test_a_pod_reaches_a_service_and_so_does_the_host_through_a_forward(
         assert answer.read().startswith(b"12")
 
 
-def test_a_pod_that_asks_for_a_gpu_is_scheduled_where_gpus_are_pretended(
+def test_a_pod_that_requests_a_gpu_is_scheduled_where_gpus_are_simulated(
     cluster: Cluster, image: Image
 ) -> None:
     pod = a_pod("needs-gpu", ["true"], image.tag)
@@ -263,7 +263,7 @@ def test_every_write_is_in_the_audit_log(cluster: Cluster) -> None:
     assert writes == ["admin"]
 
 
-def test_a_killed_component_is_reported_and_can_be_started_again(cluster: Cluster) -> None:
+def test_a_killed_component_is_reported_and_can_be_restarted(cluster: Cluster) -> None:
     cluster.kill("kube-scheduler")
     assert cluster.ended() == ["kube-scheduler"]
     assert "components that have ended\nkube-scheduler" in cluster.diagnose()
@@ -293,9 +293,7 @@ def test_an_unchanged_image_is_neither_built_nor_loaded_again(
     assert not cluster.load(image.tag)
 
 
-def test_a_changed_image_shares_the_layers_that_did_not_change(
-    cluster: Cluster, tmp_path: Path
-) -> None:
+def test_a_changed_image_shares_its_unchanged_layers(cluster: Cluster, tmp_path: Path) -> None:
     image = an_image("localhost/testbed-changing:1", tmp_path)
     images.build(image)
     assert cluster.load(image.tag)
@@ -313,12 +311,12 @@ def test_a_changed_image_shares_the_layers_that_did_not_change(
     assert said_in_the_end(cluster, "better") == "better\n"
 
 
-def test_an_image_that_was_not_built_is_named_in_the_refusal(cluster: Cluster) -> None:
+def test_an_image_that_was_not_built_is_named_in_the_error(cluster: Cluster) -> None:
     with pytest.raises(LookupError, match="no image localhost/nobody:1; build it first"):
         cluster.load("localhost/nobody:1")
 
 
-def test_two_clusters_do_not_disturb_each_other_and_down_leaves_no_trace(
+def test_two_clusters_do_not_disturb_each_other_and_down_removes_everything(
     cluster: Cluster, image: Image
 ) -> None:
     apply(cluster, a_pod("witness", ["sleep", "600"], image.tag))
@@ -338,7 +336,9 @@ def test_two_clusters_do_not_disturb_each_other_and_down_leaves_no_trace(
 
 
 @pytest.mark.parametrize("victim", ["harness", "keeper"])
-def test_a_cluster_leaves_no_trace_when_its_processes_are_killed(victim: str, image: Image) -> None:
+def test_a_cluster_is_removed_completely_when_its_processes_are_killed(
+    victim: str, image: Image
+) -> None:
     name = f"test-killed-{victim}"
     command = [sys.executable, "-c", HARNESS, name]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as harness:

@@ -116,19 +116,21 @@ def _pod() -> dict[str, Any]:
     }
 
 
-def test_it_is_found_by_the_images_user_on_a_root_that_nobody_can_write(
+def test_the_trainer_image_is_probed_as_its_user_on_a_read_only_root(
     found: dict[str, Any],
 ) -> None:
     assert found["user"] == 65532
     assert found["rootIsReadOnly"]
 
 
-def test_tritons_driver_becomes_ready_where_gke_mounts_nvidias(found: dict[str, Any]) -> None:
+def test_tritons_driver_is_ready_with_nvidias_libraries_where_gke_mounts_them(
+    found: dict[str, Any],
+) -> None:
     assert "Please make sure GPU is set up" in found["driverWithoutLibcuda"]
     assert found["driver"] == "ready"
 
 
-def test_without_the_compiler_it_would_not(found: dict[str, Any]) -> None:
+def test_tritons_driver_is_not_ready_without_a_c_compiler(found: dict[str, Any]) -> None:
     assert "Failed to find C compiler" in found["driverWithoutCompiler"]
 
 
@@ -146,7 +148,7 @@ def test_ligers_kernels_compile_to_machine_code(found: dict[str, Any], architect
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=ARCHITECTURES.get)
-def test_bitsandbytes_brings_machine_code(found: dict[str, Any], architecture: str) -> None:
+def test_bitsandbytes_includes_machine_code(found: dict[str, Any], architecture: str) -> None:
     assert set(found["bitsandbytes"][architecture]) >= BITSANDBYTES
 
 

@@ -35,7 +35,7 @@ def test_two_nodes_train_like_one_process_with_twice_the_batch(ends: dict[str, R
     assert len(together["attempts"]) == 1
 
 
-def test_a_time_to_live_that_is_set_afterwards_removes_whatever_the_attempt_was_made_of(
+def test_a_ttl_set_after_the_end_removes_all_objects_of_the_attempt(
     jobs: Jobs, ends: dict[str, Resource]
 ) -> None:
     two_nodes = "two-nodes"
@@ -51,7 +51,7 @@ def test_a_time_to_live_that_is_set_afterwards_removes_whatever_the_attempt_was_
     assert jobs.status(two_nodes)["phase"] == "Succeeded"
 
 
-def test_when_one_of_two_nodes_is_killed_both_start_again_from_the_checkpoint(
+def test_when_one_of_two_nodes_is_killed_both_restart_from_the_checkpoint(
     installation: Installation, jobs: Jobs
 ) -> None:
     if installation.cluster is None:

@@ -10,7 +10,7 @@ from finetune_contract.documents import InvalidDocument
 from finetune_contract.limits import MAX_ANSWERS, MAX_TEXT
 
 
-def test_long_answers_are_cut_and_many_are_left_out() -> None:
+def test_long_answers_are_truncated_and_surplus_ones_dropped() -> None:
     long = {"prompt": "p" * 1000, "before": "b" * MAX_TEXT, "after": "a" * (MAX_TEXT + 1)}
 
     answers = parse_answers([long] * 100)
@@ -21,7 +21,7 @@ def test_long_answers_are_cut_and_many_are_left_out() -> None:
     assert answers[0].prompt.endswith("p…")
 
 
-def test_an_answer_that_is_not_known_is_left_out() -> None:
+def test_an_unknown_answer_is_omitted() -> None:
     answer = Answer(prompt="Name a colour.", before=None, after="Blue.")
 
     assert answer.to_document() == {"prompt": "Name a colour.", "after": "Blue."}
@@ -36,6 +36,6 @@ def test_an_answer_that_is_not_known_is_left_out() -> None:
         ({"prompt": "p", "after": 1}, r"after is int \(1\), expected str"),
     ],
 )
-def test_what_is_no_answer_is_refused(wrong: Any, said: str) -> None:
+def test_an_invalid_answer_is_refused(wrong: Any, said: str) -> None:
     with pytest.raises(InvalidDocument, match=said):
         parse_answers([wrong])

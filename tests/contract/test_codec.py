@@ -46,7 +46,7 @@ class Car:
 LEAST = {"name": "n", "frontWheel": {"spokeCount": 3}}
 
 
-def test_what_has_a_default_may_be_left_out() -> None:
+def test_a_field_with_a_default_may_be_omitted() -> None:
     assert read_object(Car, LEAST) == Car(name="n", front_wheel=Wheel(spoke_count=3))
 
 
@@ -71,7 +71,7 @@ def test_what_has_a_default_may_be_left_out() -> None:
         pytest.param({"note": "abcdef"}, {"note": "abc"}, id="cut before it is read"),
     ],
 )
-def test_a_field_is_read_by_its_type(given: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_a_field_is_parsed_by_its_type(given: dict[str, Any], expected: dict[str, Any]) -> None:
     car = read_object(Car, LEAST | given)
 
     assert car == Car(name="n", front_wheel=Wheel(spoke_count=3), **expected)
@@ -119,14 +119,14 @@ def test_a_field_is_read_by_its_type(given: dict[str, Any], expected: dict[str, 
         ({"name": ["x" * 99]}, f"car.name is list (['{'x' * 58}), expected str"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(change: dict[str, Any], sentence: str) -> None:
+def test_an_error_is_reported_with_its_path(change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidDocument) as raised:
         read_object(Car, LEAST | change, "car")
 
     assert str(raised.value) == sentence
 
 
-def test_without_a_path_a_mistake_begins_with_its_field() -> None:
+def test_without_a_path_an_error_starts_with_its_field() -> None:
     with pytest.raises(InvalidDocument, match=r"^frontWheel\.spokeCount is missing$"):
         read(Car, '{"name": "n", "frontWheel": {}}', "car")
 
@@ -143,7 +143,7 @@ def test_without_a_path_a_mistake_begins_with_its_field() -> None:
         ("9" * 99 + "9", "car is int, expected an object"),
     ],
 )
-def test_a_text_that_is_no_document_is_refused(text: str | bytes, sentence: str) -> None:
+def test_text_that_is_not_a_document_is_refused(text: str | bytes, sentence: str) -> None:
     with pytest.raises(InvalidDocument) as raised:
         parse_object(text, "car", max_bytes=100)
 
@@ -151,21 +151,21 @@ def test_a_text_that_is_no_document_is_refused(text: str | bytes, sentence: str)
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])
-def test_a_text_as_deep_as_can_be_is_refused_and_no_crash(opening: str) -> None:
+def test_deeply_nested_text_is_refused_without_a_crash(opening: str) -> None:
     with pytest.raises(InvalidDocument, match=r"is nested more than 32 deep|is not JSON"):
         parse_object('{"a":' + opening * 200_000, "car")
     with pytest.raises(InvalidDocument, match=f"car is nested more than {MAX_DEPTH} deep"):
         parse_object('{"a":' + "[" * 200_000 + "]" * 200_000 + "}", "car")
 
 
-def test_half_a_surrogate_pair_becomes_a_question_mark_and_whole_ones_stay() -> None:
+def test_a_lone_surrogate_becomes_a_question_mark_and_complete_pairs_stay() -> None:
     document = parse_object(rb'{"\ud800": ["\uD83D\uDE00 \udc00", "\u00e9"]}', "car")
 
     assert document == {"?": ["\U0001f600 ?", "\u00e9"]}
 
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH - 1, MAX_DEPTH])
-def test_depth_is_counted_and_breadth_is_not(depth: int) -> None:
+def test_depth_is_limited_and_breadth_is_not(depth: int) -> None:
     text = '{"wide":' + json.dumps([[]] * 100) + ',"deep":' + "[" * depth + "]" * depth + "}"
 
     if depth < MAX_DEPTH:
@@ -192,7 +192,7 @@ def test_a_version_is_a_number(document: dict[str, Any], sentence: str) -> None:
     assert str(raised.value) == sentence
 
 
-def test_a_type_that_no_document_has_is_our_own_mistake() -> None:
+def test_an_unsupported_field_type_is_a_programming_error() -> None:
     @dataclass
     class Odd:
         name: bytes
@@ -214,7 +214,7 @@ class Renamed:
         pytest.param({"colour": None, "paint": "Blue"}, Colour.BLUE, id="null is as left out"),
     ],
 )
-def test_a_renamed_field_is_read_by_both_names(document: dict[str, Any], expected: Colour) -> None:
+def test_a_renamed_field_is_read_by_either_name(document: dict[str, Any], expected: Colour) -> None:
     assert read_object(Renamed, document).colour is expected
 
 
@@ -225,7 +225,7 @@ def test_a_renamed_field_is_read_by_both_names(document: dict[str, Any], expecte
         pytest.param({"paint": "Sky"}, "colour is 'Sky'", id="a wrong value by the former name"),
     ],
 )
-def test_a_renamed_field_that_is_wrong_is_told_by_its_new_name(
+def test_an_invalid_renamed_field_is_reported_by_its_new_name(
     document: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(InvalidDocument, match=sentence):
@@ -236,7 +236,7 @@ def test_a_renamed_field_is_written_by_its_new_name() -> None:
     assert document_of(Renamed(colour=Colour.RED)) == {"colour": "Red"}
 
 
-def test_a_field_is_of_one_type_or_null() -> None:
+def test_a_field_has_one_type_or_null() -> None:
     @dataclass
     class Either:
         name: str | int
@@ -245,7 +245,7 @@ def test_a_field_is_of_one_type_or_null() -> None:
         read_object(Either, {"name": "n"})
 
 
-def test_names_are_written_in_camel_case_and_none_is_left_out_where_that_is_asked() -> None:
+def test_fields_are_written_in_camel_case_and_nulls_can_be_omitted() -> None:
     car = Car(name="n", front_wheel=Wheel(spoke_count=3), colour=Colour.BLUE, size=(1, 2))
 
     document = document_of(car)
@@ -274,7 +274,7 @@ CARS = st.builds(
 
 
 @given(CARS, st.booleans())
-def test_what_is_written_is_what_is_read(car: Car, nulls: bool) -> None:
+def test_a_written_document_is_read_back_unchanged(car: Car, nulls: bool) -> None:
     text = json.dumps(document_of(car, nulls=nulls))
 
     assert read(Car, text, "car") == car
@@ -292,7 +292,7 @@ WIRE = [
 
 
 @given(st.dictionaries(st.sampled_from(WIRE), JSON))
-def test_whatever_is_read_is_a_car_or_refused_in_a_sentence(document: dict[str, Any]) -> None:
+def test_any_input_is_a_car_or_refused_in_one_sentence(document: dict[str, Any]) -> None:
     try:
         read_car: object = read_object(Car, LEAST | document)
     except InvalidDocument as error:

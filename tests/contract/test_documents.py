@@ -152,7 +152,7 @@ LITTLE_TEXT = (
         pytest.param(LITTLE.to_body().decode(), LITTLE_TEXT, id="little progress"),
     ],
 )
-def test_documents_are_written_byte_for_byte_as_they_always_were(written: str, text: str) -> None:
+def test_documents_are_written_byte_for_byte_as_before(written: str, text: str) -> None:
     assert written == text
 
 
@@ -168,13 +168,13 @@ def test_documents_of_older_images_are_read() -> None:
     )
 
 
-def test_an_outcome_of_an_older_image_has_its_failures_category_by_its_former_name() -> None:
+def test_an_older_image_reports_the_failure_category_by_its_former_name() -> None:
     text = FAILED_TEXT.replace('"category":"User"', '"blame":"User"')
     assert text != FAILED_TEXT
     assert Outcome.from_json(text) == Outcome.from_json(FAILED_TEXT)
 
 
-def test_documents_of_newer_images_may_say_more() -> None:
+def test_documents_of_newer_images_may_contain_more_fields() -> None:
     more = json.loads(SUCCESS_TEXT) | {"more": {"a": [1]}}
     more["artifact"]["more"] = 1
 
@@ -190,7 +190,7 @@ def test_documents_of_newer_images_may_say_more() -> None:
         ({"version": None}, r"^version is missing$"),
     ],
 )
-def test_a_run_that_can_not_be_read_names_the_place(change: dict[str, Any], sentence: str) -> None:
+def test_an_unreadable_run_document_names_the_path(change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidDocument, match=sentence):
         Run.from_json(json.dumps(json.loads(RUN_TEXT) | change))
 
@@ -206,19 +206,19 @@ def test_a_run_that_can_not_be_read_names_the_place(change: dict[str, Any], sent
         ([], r"^progress is \[\], expected an object$"),
     ],
 )
-def test_progress_that_can_not_be_read_names_the_place(ours: Any, sentence: str) -> None:
+def test_an_unreadable_progress_document_names_the_path(ours: Any, sentence: str) -> None:
     with pytest.raises(InvalidDocument, match=sentence):
         Progress.from_body(json.dumps({"progress": ours}).encode())
 
 
-def test_what_a_pod_writes_is_read_up_to_a_length() -> None:
+def test_a_document_of_a_pod_is_read_up_to_a_length_limit() -> None:
     with pytest.raises(InvalidDocument, match="outcome has 4097 bytes, expected 4096 at most"):
         Outcome.from_json(SUCCESS_TEXT + " " * (MAX_OUTCOME_BYTES + 1 - len(SUCCESS_TEXT)))
     with pytest.raises(InvalidDocument, match="progress has 65537 bytes"):
         Progress.from_body(b" " * (MAX_PROGRESS_BYTES + 1))
 
 
-def test_half_a_character_of_a_pod_is_no_obstacle_to_a_status() -> None:
+def test_a_lone_surrogate_from_a_pod_does_not_block_the_status() -> None:
     text = json.dumps(json.loads(FAILED_TEXT) | {"note": "\ud800"})
 
     assert Outcome.from_json(text).note == "?"
@@ -313,15 +313,15 @@ PROGRESSES = st.builds(
 
 
 @given(RUNS)
-def test_any_run_survives_its_document(run: Run) -> None:
+def test_any_run_survives_a_round_trip(run: Run) -> None:
     assert Run.from_json(run.to_json()) == run
 
 
 @given(OUTCOMES)
-def test_any_outcome_survives_its_document(outcome: Outcome) -> None:
+def test_any_outcome_survives_a_round_trip(outcome: Outcome) -> None:
     assert Outcome.from_json(outcome.to_json()) == outcome
 
 
 @given(PROGRESSES)
-def test_any_progress_survives_its_document(progress: Progress) -> None:
+def test_any_progress_survives_a_round_trip(progress: Progress) -> None:
     assert Progress.from_body(progress.to_body()) == progress

@@ -16,7 +16,7 @@ from finetune_contract.progress import Progress
 @pytest.mark.parametrize(
     "ours", [{"step": 0}, {"etaSeconds": 0}, {"worldSize": 0}, {"memory": {"peakBytes": 0}}]
 )
-def test_a_count_beyond_any_count_is_refused_with_its_place(
+def test_a_count_beyond_the_limit_is_refused_with_its_path(
     ours: dict[str, Any], number: int
 ) -> None:
     body = json.dumps({"progress": ours}).replace("0", str(number)).encode()
@@ -26,7 +26,7 @@ def test_a_count_beyond_any_count_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_a_figure_that_is_none_is_not_known(word: str) -> None:
+def test_a_figure_that_is_not_a_number_is_unknown(word: str) -> None:
     progress = Progress.from_body(
         f'{{"progress": {{"step": 3, "loss": {word}, "epoch": {word}}}}}'.encode()
     )
@@ -43,7 +43,9 @@ def test_a_figure_that_is_none_is_not_known(word: str) -> None:
         {"metrics": [{"name": "total_steps", "value": "9" * 5000}], "progressPercentage": 50},
     ],
 )
-def test_a_stock_trainer_counts_no_steps_beyond_any_count(status: dict[str, Any]) -> None:
+def test_a_stock_trainer_cannot_report_a_step_count_beyond_the_limit(
+    status: dict[str, Any],
+) -> None:
     progress = Progress.from_body(json.dumps({"trainerStatus": status}).encode())
 
     assert progress.step is None
@@ -65,12 +67,12 @@ def test_a_stock_trainer_counts_no_steps_beyond_any_count(status: dict[str, Any]
         '{"version":1,"note":{}}',
     ],
 )
-def test_a_termination_log_that_cannot_be_read_is_an_invalid_document(text: str) -> None:
+def test_an_unreadable_termination_log_is_an_invalid_document(text: str) -> None:
     with pytest.raises(InvalidDocument):
         Outcome.from_json(text)
 
 
-def test_figures_of_an_outcome_are_numbers() -> None:
+def test_the_figures_of_an_outcome_are_numbers() -> None:
     text = '{"version":1,"figures":{"loss":NaN,"eval_loss":1e999,"accuracy":0.5}}'
 
     assert Outcome.from_json(text).figures == {"accuracy": 0.5}

@@ -6,7 +6,7 @@ import pytest
 from finetune_contract.layout import checkpoint_prefix, step_of_manifest
 
 
-def test_names_sort_as_steps_do() -> None:
+def test_checkpoint_names_sort_by_step() -> None:
     steps = [10, 9, 100, 2]
 
     assert sorted(map(checkpoint_prefix, steps)) == list(map(checkpoint_prefix, sorted(steps)))

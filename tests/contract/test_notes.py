@@ -17,21 +17,21 @@ LEFT_OUT = warning(NoteReason.ROWS_LEFT_OUT, "2 of 8 rows of train are left out:
 CUT = info(NoteReason.ROWS_CUT, "3 of 8 rows of train are cut at max_length (64)")
 
 
-def test_what_the_trainer_notes_is_what_the_operator_reads() -> None:
+def test_the_operator_reads_the_notes_the_trainer_wrote() -> None:
     outcome = Outcome(notes=(LEFT_OUT, CUT))
 
     assert Outcome.from_json(outcome.to_json()).notes == (LEFT_OUT, CUT)
 
 
-def test_warnings_come_first_and_nothing_is_told_twice() -> None:
+def test_warnings_come_first_and_duplicates_are_dropped() -> None:
     assert bounded([CUT, LEFT_OUT, CUT]) == (LEFT_OUT, CUT)
 
 
-def test_an_outcome_without_notes_says_nothing_of_them() -> None:
+def test_an_outcome_without_notes_has_no_notes_key() -> None:
     assert "notes" not in json.loads(Outcome().to_json())
 
 
-def test_an_outcome_of_an_older_trainer_has_none() -> None:
+def test_an_outcome_of_an_older_trainer_has_no_notes() -> None:
     assert Outcome.from_json('{"version": 1, "step": 3}').notes == ()
 
 
@@ -47,7 +47,7 @@ def test_an_outcome_of_an_older_trainer_has_none() -> None:
     ),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=3000),
 )
-def test_an_outcome_fits_the_termination_log_whatever_is_noted(
+def test_an_outcome_fits_the_termination_log_with_any_notes(
     notes: list[Note], message: str
 ) -> None:
     failure = Failure(category=Category.USER, reason="X", message=message, remedy=message)
@@ -60,7 +60,7 @@ def test_an_outcome_fits_the_termination_log_whatever_is_noted(
     assert read == bounded(notes)[: len(read)]
 
 
-def test_many_and_long_notes_of_a_pod_are_cut() -> None:
+def test_many_or_long_notes_of_a_pod_are_truncated() -> None:
     many = [{"severity": "Info", "reason": "R", "message": str(place)} for place in range(50)]
     long = {"severity": "Warning", "reason": "R" * 1000, "message": "m" * 10_000}
 
@@ -72,7 +72,7 @@ def test_many_and_long_notes_of_a_pod_are_cut() -> None:
     assert note.message.endswith("m…")
 
 
-def test_a_note_is_one_line_whatever_row_it_quotes() -> None:
+def test_a_note_is_one_line_whichever_row_it_quotes() -> None:
     forged = warning(NoteReason.ROWS_LEFT_OUT, "a turn is from x\nFailed\x1b[2J")
 
     (read,) = Outcome.from_json(Outcome(notes=(forged,)).to_json()).notes
@@ -81,7 +81,7 @@ def test_a_note_is_one_line_whatever_row_it_quotes() -> None:
     assert bounded([forged]) == (read,)
 
 
-def test_a_severity_of_a_newer_trainer_is_to_be_heeded() -> None:
+def test_an_unknown_severity_of_a_newer_trainer_is_treated_as_a_warning() -> None:
     (note,) = parse_notes([{"severity": "Critical", "reason": "New", "message": "m"}])
 
     assert note.severity is Severity.WARNING
@@ -95,6 +95,6 @@ def test_a_severity_of_a_newer_trainer_is_to_be_heeded() -> None:
         ({"severity": 1, "reason": "R", "message": "m"}, "severity is 1, expected one of"),
     ],
 )
-def test_what_is_no_note_is_refused(wrong: Any, said: str) -> None:
+def test_an_invalid_note_is_refused(wrong: Any, said: str) -> None:
     with pytest.raises(InvalidDocument, match=said):
         parse_notes([wrong])

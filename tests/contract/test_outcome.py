@@ -43,7 +43,7 @@ def a_failure(category: Category = Category.USER, message: str = "no such data s
 
 
 @pytest.mark.parametrize("outcome", [SUCCESS, a_failure()], ids=["success", "failure"])
-def test_what_the_trainer_writes_is_what_the_operator_reads(outcome: Outcome) -> None:
+def test_the_operator_reads_the_outcome_the_trainer_wrote(outcome: Outcome) -> None:
     read = Outcome.from_json(outcome.to_json())
 
     assert read.failure == outcome.failure
@@ -64,7 +64,7 @@ def test_an_outcome_always_fits_the_termination_log(character: str) -> None:
 
 
 @pytest.mark.parametrize("category", list(Category))
-def test_the_exit_code_says_who_was_to_blame(category: Category) -> None:
+def test_the_exit_code_shows_the_failure_category(category: Category) -> None:
     assert category_of_exit_code(a_failure(category).exit_code) == category
 
 
@@ -82,18 +82,18 @@ def test_only_success_exits_with_zero() -> None:
         pytest.param(0, None, id="success"),
     ],
 )
-def test_a_foreign_exit_code_is_never_the_users_fault(
+def test_a_foreign_exit_code_is_never_a_user_error(
     exit_code: int, category: Category | None
 ) -> None:
     assert category_of_exit_code(exit_code) == category
 
 
-def test_a_log_that_is_no_outcome_is_refused() -> None:
+def test_a_log_that_is_not_an_outcome_is_refused() -> None:
     with pytest.raises(InvalidDocument, match="outcome is not JSON"):
         Outcome.from_json("Traceback (most recent call last):")
 
 
-def test_an_unknown_blame_is_named() -> None:
+def test_an_unknown_category_is_named_in_the_error() -> None:
     document = json.loads(a_failure().to_json())
     document["failure"]["category"] = "Nobody"
 

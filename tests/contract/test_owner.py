@@ -11,7 +11,7 @@ from finetune_contract.owner import TAKE_OVER, Owner, is_cluster_id, take_over_o
 OWNER = Owner(namespace="team-a", name="balloon", cluster="5f0c")
 
 
-def test_what_is_written_is_what_is_read() -> None:
+def test_a_written_owner_is_read_back_unchanged() -> None:
     assert Owner.from_json(OWNER.to_json(), "owner.json") == OWNER
 
 
@@ -22,16 +22,16 @@ def test_older_releases_find_the_names_that_they_compare() -> None:
 
 
 @pytest.mark.parametrize("text", ['{"namespace": "a", "name": "b"}', b'{"cluster": null}', "{}"])
-def test_a_document_of_an_older_release_names_no_cluster(text: str | bytes) -> None:
+def test_an_owner_document_of_an_older_release_names_no_cluster(text: str | bytes) -> None:
     assert Owner.from_json(text, "owner.json").cluster is None
 
 
-def test_without_a_cluster_the_document_is_that_of_an_older_release() -> None:
+def test_without_a_cluster_the_owner_document_equals_an_older_releases() -> None:
     assert Owner(namespace="a", name="b").to_json() == '{"namespace": "a", "name": "b"}'
 
 
 @pytest.mark.parametrize("text", ["", "[]", "[" * 9000, "null", b"\xff"])
-def test_what_is_no_object_is_refused(text: str | bytes) -> None:
+def test_an_owner_document_that_is_not_an_object_is_refused(text: str | bytes) -> None:
     with pytest.raises(InvalidDocument, match=r"owner\.json"):
         Owner.from_json(text, "owner.json")
 
@@ -45,7 +45,7 @@ def test_what_is_no_object_is_refused(text: str | bytes) -> None:
         "a" * 253,
     ],
 )
-def test_ids_of_clusters(value: str) -> None:
+def test_valid_cluster_ids_are_accepted(value: str) -> None:
     assert is_cluster_id(value)
     assert take_over_of({TAKE_OVER: value}) == value
 
@@ -54,6 +54,6 @@ def test_ids_of_clusters(value: str) -> None:
     "value",
     ["", " ", "a b", "a\n", "-a", "$(id)", "a'b", 'a"b', "a" * 254, "a" * 200_000, 7, None, ["a"]],
 )
-def test_what_is_no_id_of_a_cluster_is_taken_over_from_by_nobody(value: object) -> None:
+def test_no_location_can_be_taken_over_with_an_invalid_cluster_id(value: object) -> None:
     assert not is_cluster_id(value)
     assert take_over_of({TAKE_OVER: value}) is None

@@ -32,11 +32,11 @@ PROGRESS = Progress(
 )
 
 
-def test_what_the_trainer_posts_is_what_the_operator_reads() -> None:
+def test_the_operator_reads_the_progress_the_trainer_posted() -> None:
     assert Progress.from_body(PROGRESS.to_body()) == PROGRESS
 
 
-def test_a_kubeflow_server_reads_our_body_too() -> None:
+def test_a_kubeflow_server_accepts_our_body_too() -> None:
     stock = json.loads(PROGRESS.to_body())["trainerStatus"]
 
     assert stock["progressPercentage"] == 96
@@ -44,7 +44,7 @@ def test_a_kubeflow_server_reads_our_body_too() -> None:
     assert {"name": "loss", "value": "0.25"} in stock["metrics"]
 
 
-def test_the_stock_kubeflow_callback_is_understood() -> None:
+def test_the_body_of_the_stock_kubeflow_callback_is_accepted() -> None:
     body = {
         "trainerStatus": {
             "progressPercentage": 50,
@@ -64,13 +64,13 @@ def test_the_stock_kubeflow_callback_is_understood() -> None:
     assert progress.eta_seconds == 60
 
 
-def test_a_loss_that_is_not_a_number_is_left_out() -> None:
+def test_a_loss_that_is_not_a_number_is_omitted() -> None:
     body = Progress(step=1, loss=math.nan, learning_rate=math.inf).to_body()
 
     assert Progress.from_body(body) == Progress(step=1)
 
 
-def test_percent_is_hundred_only_at_the_end() -> None:
+def test_progress_is_100_percent_only_at_the_end() -> None:
     assert Progress(step=999, total_steps=1000).percent == 99
     assert Progress(step=1000, total_steps=1000).percent == 100
     assert Progress(step=5).percent is None
@@ -87,12 +87,12 @@ def test_percent_is_hundred_only_at_the_end() -> None:
         ),
     ],
 )
-def test_a_bad_body_gets_one_sentence(body: bytes, sentence: str) -> None:
+def test_an_invalid_body_is_refused_in_one_sentence(body: bytes, sentence: str) -> None:
     with pytest.raises(InvalidDocument, match=sentence):
         Progress.from_body(body)
 
 
-def test_of_whatever_is_posted_as_metrics_only_a_few_named_numbers_are_kept() -> None:
+def test_only_a_few_named_numbers_of_the_posted_metrics_are_kept() -> None:
     posted = {
         **dict.fromkeys(("", "x" * 65), 1),
         "text": "1",

@@ -26,11 +26,11 @@ RUN = Run(
 )
 
 
-def test_what_the_operator_writes_is_what_the_trainer_reads() -> None:
+def test_the_trainer_reads_the_run_document_the_operator_wrote() -> None:
     assert Run.from_json(RUN.to_json()) == RUN
 
 
-def test_a_jobs_cluster_is_in_the_document_where_it_is_known() -> None:
+def test_the_run_document_contains_the_jobs_cluster_if_it_is_known() -> None:
     job = replace(RUN.job, cluster="5f0c", take_over_from="51c0")
 
     text = replace(RUN, job=job).to_json()
@@ -46,7 +46,7 @@ def test_a_jobs_cluster_is_in_the_document_where_it_is_known() -> None:
     assert not {"cluster", "takeOverFrom"} & set(json.loads(RUN.to_json())["job"])
 
 
-def test_a_job_without_an_object_is_in_no_cluster() -> None:
+def test_a_job_without_a_kubernetes_object_has_no_cluster() -> None:
     assert RUN.job.is_in_cluster
     assert not replace(RUN.job, uid="").is_in_cluster
 
@@ -55,14 +55,14 @@ def test_world_size_is_nodes_times_processes() -> None:
     assert RUN.world.size == 8
 
 
-def test_a_document_of_another_release_is_refused_by_name() -> None:
+def test_a_document_of_an_unsupported_version_is_refused_by_name() -> None:
     document = json.loads(RUN.to_json()) | {"version": 99}
 
     with pytest.raises(InvalidDocument, match="version 99, this trainer reads version 1"):
         Run.from_json(json.dumps(document))
 
 
-def test_a_document_of_an_operator_that_promised_no_gpus_is_read_all_the_same() -> None:
+def test_a_document_of_an_operator_without_a_gpu_promise_is_still_read() -> None:
     document = json.loads(RUN.to_json())
     for field in ("gpusPerNode", "gpuResource"):
         del document["world"][field]
@@ -78,7 +78,7 @@ def test_a_document_of_an_operator_that_promised_no_gpus_is_read_all_the_same() 
         pytest.param({"job": {"namespace": "a", "name": "b"}}, "uid is missing", id="missing"),
     ],
 )
-def test_a_broken_document_names_the_field(change: dict[str, object], sentence: str) -> None:
+def test_an_invalid_document_names_the_field(change: dict[str, object], sentence: str) -> None:
     document = json.loads(RUN.to_json()) | change
 
     with pytest.raises(InvalidDocument, match=sentence):
@@ -96,5 +96,7 @@ def test_a_broken_document_names_the_field(change: dict[str, object], sentence: 
         pytest.param({"seed": True, "lora_r": 16}, None, False, id="true is not 1"),
     ],
 )
-def test_same_spec_is_same_run(config: dict[str, object], token: str | None, same: bool) -> None:
+def test_the_same_spec_is_the_same_run(
+    config: dict[str, object], token: str | None, same: bool
+) -> None:
     assert (run_id(config, token) == run_id({"seed": 1, "lora_r": 16}, None)) is same

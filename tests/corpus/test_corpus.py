@@ -138,17 +138,17 @@ def mistakes_of_trainer(job: Mapping[str, Any]) -> str:
     return ""
 
 
-def test_there_are_two_hundred_wrong_configs_and_thirty_right_ones() -> None:
+def test_the_corpus_has_two_hundred_wrong_configs_and_thirty_right_ones() -> None:
     assert len(WRONG) >= 200
     assert len(RIGHT) >= 30
 
 
-def test_most_of_them_reach_every_check() -> None:
+def test_most_wrong_configs_reach_every_check() -> None:
     assert sum(any(jobs_in(path)) for path in WRONG) >= 200
 
 
 @pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
-def test_a_wrong_config_says_where_it_comes_from_and_what_is_expected(path: Path) -> None:
+def test_a_wrong_config_states_its_origin_and_the_expected_error(path: Path) -> None:
     expected = expected_of(path)
 
     assert path.read_text().startswith("# from: ")
@@ -156,12 +156,12 @@ def test_a_wrong_config_says_where_it_comes_from_and_what_is_expected(path: Path
 
 
 @pytest.mark.parametrize("path", RIGHT, ids=lambda path: path.stem)
-def test_a_right_config_is_expected_to_be_accepted(path: Path) -> None:
+def test_a_right_config_expects_no_error(path: Path) -> None:
     assert expected_of(path).mistakes == ()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_the_command_line_says_what_is_expected(
+def test_the_command_line_reports_the_expected_errors(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expected = expected_of(path)
@@ -173,7 +173,7 @@ def test_the_command_line_says_what_is_expected(
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_webhook_operator_and_trainer_say_the_same(path: Path) -> None:
+def test_webhook_operator_and_trainer_report_the_same_errors(path: Path) -> None:
     expected = expected_of(path)
     jobs = list(jobs_in(path))
     if not jobs:
@@ -198,7 +198,7 @@ def test_webhook_operator_and_trainer_say_the_same(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
-def test_every_problem_stands_in_the_line_that_it_is_about(
+def test_every_problem_is_reported_with_the_line_it_is_about(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = path.read_text().splitlines()

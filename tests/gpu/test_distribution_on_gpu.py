@@ -28,7 +28,7 @@ ALIKE = {"max_steps": 4, "lora_dropout": 0.0, "bf16": False}
     [{"use_peft": False, "lora_r": None}, {"use_peft": True}],
     ids=["whole model", "adapter"],
 )
-def test_a_profile_learns_what_one_gpu_without_it_learns_and_leaves_a_whole_artifact(
+def test_a_distributed_run_learns_what_one_gpu_learns_and_saves_a_complete_artifact(
     model: Path,
     dialogues: Path,
     tmp_path: Path,

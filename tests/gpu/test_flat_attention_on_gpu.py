@@ -46,7 +46,7 @@ def in_64_bits(tensors: Any, window: int | None) -> Any:
         (2, 2, 288, False),
     ],
 )
-def test_result_and_gradients_are_those_of_64_bits(
+def test_flat_attention_matches_64_bit_results_and_gradients(
     heads: int, groups: int, size: int, is_kernel: bool, window: int | None, dtype: str
 ) -> None:
     import torch
@@ -86,7 +86,7 @@ def test_result_and_gradients_are_those_of_64_bits(
         assert float((one.grad.double() - other.grad).norm() / other.grad.norm()) < WITHIN[dtype]
 
 
-def test_autocast_of_32_bits_goes_to_the_kernels() -> None:
+def test_autocast_of_float32_input_reaches_the_kernels() -> None:
     import torch
 
     from finetune_trainer.ranks.attention import varlen

@@ -32,7 +32,7 @@ def prove(place: Path, *arguments: str) -> tuple[int, list[dict[str, Any]], str]
 
 
 @pytest.mark.slow
-def test_every_section_that_a_cpu_can_show_succeeds(tmp_path: Path) -> None:
+def test_every_section_that_runs_on_a_cpu_succeeds(tmp_path: Path) -> None:
     code, rows, errors = prove(tmp_path)
 
     assert [row for row in rows if "failed" in row or "skipped" in row] == [], errors[-3000:]
@@ -47,7 +47,7 @@ def test_every_section_that_a_cpu_can_show_succeeds(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_time_nothing_begins_and_every_section_is_a_row(tmp_path: Path) -> None:
+def test_without_time_left_no_section_starts_and_each_is_a_row(tmp_path: Path) -> None:
     code, rows, _ = prove(tmp_path, "--seconds", "0")
 
     assert code == 0
@@ -55,7 +55,7 @@ def test_without_time_nothing_begins_and_every_section_is_a_row(tmp_path: Path) 
     assert {row["name"] for row in rows} == {"machine", "attention", "speed", "attempt", "done"}
 
 
-def test_a_section_that_fails_is_a_row_and_the_next_one_has_its_turn(tmp_path: Path) -> None:
+def test_a_failed_section_is_a_row_and_the_next_one_still_runs(tmp_path: Path) -> None:
     rows = Rows(file=tmp_path / "deep" / "rows.json", budget=60)
 
     def fail() -> None:
@@ -70,7 +70,7 @@ def test_a_section_that_fails_is_a_row_and_the_next_one_has_its_turn(tmp_path: P
     assert written[2]["figure"] == 1
 
 
-def test_rows_are_on_disk_as_soon_as_they_are_known(tmp_path: Path) -> None:
+def test_rows_are_written_to_disk_as_soon_as_they_are_measured(tmp_path: Path) -> None:
     rows = Rows(file=tmp_path / "rows.json", budget=60)
 
     rows.add("one", figure=1)
@@ -78,7 +78,7 @@ def test_rows_are_on_disk_as_soon_as_they_are_known(tmp_path: Path) -> None:
     assert json.loads(rows.file.read_text()) == [{"at": 0, "name": "one", "figure": 1}]
 
 
-def test_the_bundle_has_the_trainers_packages_and_leaves_torch_to_the_machine() -> None:
+def test_the_bundle_has_the_trainers_packages_without_torch() -> None:
     names = carry.packages()
 
     assert {"trl", "transformers", "peft", "accelerate", "datasets", "obstore"} <= names

@@ -39,13 +39,13 @@ def test_a_full_step_multiplies_each_weight_three_times_and_the_head_once_more()
     assert flops_per_token(SMALL, FULL) == model_flops(SMALL, FULL) + 2 * HEAD
 
 
-def test_an_adapter_spares_the_gradients_of_weights_and_not_those_of_attention() -> None:
+def test_an_adapter_saves_the_weight_gradients_but_not_those_of_attention() -> None:
     adapter = replace(FULL, learns_all=False)
 
     assert model_flops(SMALL, FULL) - model_flops(SMALL, adapter) == 2 * (MATRICES + HEAD)
 
 
-def test_recomputation_costs_the_layers_once_more_and_is_no_part_of_mfu() -> None:
+def test_recomputation_costs_one_more_forward_pass_and_is_not_counted_in_mfu() -> None:
     again = replace(FULL, recomputes=True)
 
     extra = flops_per_token(SMALL, again) - flops_per_token(SMALL, FULL)
@@ -58,7 +58,7 @@ def test_a_gpu_twice_as_fast_has_twice_the_roofline() -> None:
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_the_sizes_are_those_that_the_models_are_named_by(name: str) -> None:
+def test_the_model_sizes_match_their_names(name: str) -> None:
     billions = {"SmolLM2 135M": 0.135, "Qwen2.5 0.5B": 0.494, "Qwen2.5 7B": 7.616}.get(name)
 
     assert billions is None or architecture(name).parameters == pytest.approx(billions * 1e9, 0.01)
@@ -72,7 +72,7 @@ def test_the_sizes_are_those_that_the_models_are_named_by(name: str) -> None:
         if speed.goal is not None
     ],
 )
-def test_the_page_has_each_goal_beside_its_roofline(speed: Speed) -> None:
+def test_the_page_lists_each_goal_next_to_its_roofline(speed: Speed) -> None:
     bound = roofline(architecture(speed.model), speed.work)
     cells = f"| {speed.goal:,} | {bound:,.0f} |"
 

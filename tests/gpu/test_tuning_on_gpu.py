@@ -59,7 +59,7 @@ def require_learning(losses: list[float]) -> None:
         pytest.param("cpu", {"load_in_4bit": True}, marks=HERE, id="4 bits on a CPU"),
     ],
 )
-def test_it_trains_and_what_it_publishes_loads(
+def test_a_job_trains_and_its_published_artifact_loads(
     tmp_path: Path, model: Path, texts: Path, device: str, config: dict[str, Any]
 ) -> None:
     trained = train(tmp_path, model, texts, device, **{**PACKED, **config})
@@ -102,7 +102,7 @@ def test_a_complete_config_in_older_spellings_runs(
         pytest.param("cpu", "sdpa", marks=HERE, id="torch's on a CPU"),
     ],
 )
-def test_packed_rows_do_not_see_each_other(
+def test_packed_rows_do_not_attend_to_each_other(
     tmp_path: Path, model: Path, dialogues: Path, device: str, attention: str
 ) -> None:
     config = {**PACKED, "dtype": "bfloat16" if device == "cuda" else "float32", "max_steps": 1}
@@ -134,7 +134,7 @@ def test_liger_computes_the_same_loss(
         pytest.param("cuda", 2, "fsdp2", marks=GPU, id="FSDP2"),
     ],
 )
-def test_two_gpus_learn_what_one_learns_of_the_same_batch(
+def test_two_gpus_learn_what_one_gpu_learns_from_the_same_batch(
     tmp_path: Path, model: Path, texts: Path, device: str, gpus: int, profile: str
 ) -> None:
     config = {"packing": False, "max_length": 512, "max_steps": 5, "lora_dropout": 0}
@@ -171,7 +171,7 @@ def little_memory() -> Iterator[None]:
 
 @pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("device", [pytest.param("cuda", marks=GPU)])
-def test_a_gpu_that_is_too_small_is_told_as_such(
+def test_a_gpu_that_is_too_small_is_reported_as_out_of_memory(
     tmp_path: Path, model: Path, texts: Path, device: str
 ) -> None:
     trained = train(tmp_path, model, texts, device, **{**PACKED, "use_peft": False})
@@ -192,7 +192,7 @@ def test_a_gpu_that_is_too_small_is_told_as_such(
         pytest.param({"activation_checkpointing": False}, id="nothing computed again"),
     ],
 )
-def test_the_memory_at_the_peak_is_what_was_estimated(
+def test_the_peak_memory_is_the_estimated_memory(
     tmp_path: Path, model: Path, texts: Path, device: str, config: dict[str, Any]
 ) -> None:
     shape = {**PACKED, "packing_strategy": "wrapped", "max_length": 1024, "max_steps": 3}

@@ -96,7 +96,7 @@ def is_let_in(body: Mapping[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_spec_may_say_anything_that_the_schema_takes(name: str) -> None:
+def test_a_spec_may_contain_anything_that_the_schema_accepts(name: str) -> None:
     for path, spec in placed(WHOLE["spec"], VALUES[name]):
         body = {**WHOLE, "spec": spec}
         if "." not in path and path in ("config", "output"):
@@ -114,7 +114,7 @@ def test_a_spec_may_say_anything_that_the_schema_takes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_review_of_anything_is_answered_quickly(name: str) -> None:
+def test_a_review_of_any_object_is_answered_quickly(name: str) -> None:
     config = {**CONFIG, "model_init_kwargs": VALUES[name]}
     request = {
         "uid": "1",
@@ -132,7 +132,7 @@ def test_a_review_of_anything_is_answered_quickly(name: str) -> None:
 
 
 @pytest.mark.parametrize("levels", [40, 850, 1_100, 9_000])
-def test_a_job_of_any_depth_is_refused_by_webhook_and_operator_with_its_place(levels: int) -> None:
+def test_a_job_of_any_depth_is_refused_with_its_path_by_webhook_and_operator(levels: int) -> None:
     deep = '{"a":' * levels + "1" + "}" * levels
     spec = json.dumps(a_job_body(config={**CONFIG, "model_init_kwargs": "DEEP"}))
     job = spec.replace('"DEEP"', deep)
@@ -152,7 +152,7 @@ def test_a_job_of_any_depth_is_refused_by_webhook_and_operator_with_its_place(le
         assert message.endswith("is nested more than 32 deep")
 
 
-def test_what_runs_goes_on_when_its_spec_is_edited_beyond_the_bounds() -> None:
+def test_a_running_attempt_continues_when_its_spec_is_edited_beyond_the_limits() -> None:
     (running,) = [it.body for it in SITUATIONS if it.name == "training"]
     config = {**CONFIG, "model_init_kwargs": nested(9_000)}
     edited = {**running, "spec": {**running["spec"], "config": config, "onChange": "Rerun"}}
@@ -166,7 +166,7 @@ def test_what_runs_goes_on_when_its_spec_is_edited_beyond_the_bounds() -> None:
 
 @pytest.mark.parametrize("name", [name for name, it in VALUES.items() if isinstance(it, str)])
 @pytest.mark.parametrize("place", ["annotations", "labels"])
-def test_metadata_may_say_anything_in_text(place: str, name: str) -> None:
+def test_metadata_may_contain_any_text(place: str, name: str) -> None:
     names = (
         "kubectl.kubernetes.io/last-applied-configuration",
         "finetune.dev/x",
@@ -205,7 +205,7 @@ def leaves(document: Any, path: str = "") -> list[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda it: it.name)
-def test_a_status_edited_by_hand_keeps_no_pass_from_its_end(situation: Any) -> None:
+def test_a_manually_edited_status_does_not_break_a_pass(situation: Any) -> None:
     body = situation.body
     known = dict(leaves(body["status"]))
     for path, before in known.items():
@@ -222,7 +222,7 @@ def a_job_that_ended(message: str) -> Mapping[str, Any]:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_whatever_a_termination_log_says_the_job_ends(name: str) -> None:
+def test_a_job_ends_with_any_termination_log(name: str) -> None:
     value, good = VALUES[name], json.loads(a_good_outcome().to_json())
     texts = [value] if isinstance(value, str) else []
     if name not in UNWRITABLE:
@@ -235,7 +235,7 @@ def test_whatever_a_termination_log_says_the_job_ends(name: str) -> None:
 @pytest.mark.parametrize(
     "text", ["[" * 2_000, '{"version":1,"step":NaN}', '{"version":1,"step":1' + "0" * 400 + "}"]
 )
-def test_a_termination_log_that_cannot_be_read_ends_the_job_too(text: str) -> None:
+def test_an_unreadable_termination_log_ends_the_job_too(text: str) -> None:
     assert a_job_that_ended(text)["phase"] in ("Succeeded", "Failed")
 
 
@@ -257,7 +257,7 @@ REPORT: Mapping[str, Any] = {
 
 
 @pytest.mark.parametrize("name", [name for name in VALUES if name not in UNWRITABLE])
-def test_whatever_is_posted_is_refused_or_makes_a_patch_that_the_api_server_takes(
+def test_any_posted_report_is_refused_or_gives_a_valid_patch(
     name: str,
 ) -> None:
     value = VALUES[name]
@@ -292,7 +292,7 @@ def require_sayable(patch: Mapping[str, Any]) -> None:
         assert not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
-def test_a_schedule_beyond_the_bounds_is_refused_with_its_place() -> None:
+def test_a_schedule_beyond_the_limits_is_refused_with_its_path() -> None:
     template = {"spec": a_job_body(config={**CONFIG, "env": nested(9_000, "mapping")})["spec"]}
     body = {**a_job_body(), "spec": {"schedule": "0 2 * * *", "jobTemplate": template}}
 

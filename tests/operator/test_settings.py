@@ -10,7 +10,7 @@ from finetune_operator.settings import Settings
 MINIMAL = {"TRAINER_IMAGE": "trainer:1"}
 
 
-def test_only_the_trainer_image_must_be_given() -> None:
+def test_only_the_trainer_image_is_required() -> None:
     settings = Settings.from_env(MINIMAL)
 
     assert settings.trainer_image == "trainer:1"
@@ -93,7 +93,7 @@ def test_every_variable_is_read() -> None:
     }
 
 
-def test_webhook_is_served_in_a_cluster_and_elsewhere_only_if_told() -> None:
+def test_outside_a_cluster_the_webhook_is_served_only_on_request() -> None:
     outside = MINIMAL | {"KUBECONFIG": "admin.conf"}
 
     assert Settings.from_env(MINIMAL).webhook_port == 8443
@@ -102,7 +102,7 @@ def test_webhook_is_served_in_a_cluster_and_elsewhere_only_if_told() -> None:
     assert Settings.from_env(MINIMAL | {"WEBHOOK_PORT": "0"}).webhook_port is None
 
 
-def test_restarted_container_is_another_holder() -> None:
+def test_a_restarted_container_is_another_lease_holder() -> None:
     env = MINIMAL | {"POD_NAME": "operator-0"}
 
     assert Settings.from_env(env).identity != Settings.from_env(env).identity
@@ -152,7 +152,7 @@ def test_restarted_container_is_another_holder() -> None:
         ),
     ],
 )
-def test_mistake_is_named(env: dict[str, str], words: str) -> None:
+def test_an_invalid_setting_is_named(env: dict[str, str], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Settings.from_env(env)
 
@@ -165,7 +165,7 @@ def test_mistake_is_named(env: dict[str, str], words: str) -> None:
         ("GPU_MEMORY", "80 gigabytes", "GPU_MEMORY: found '80 gigabytes', expected an amount"),
     ],
 )
-def test_what_is_known_of_models_and_gpus_must_be_readable(
+def test_the_tables_of_models_and_gpus_must_be_readable(
     name: str, value: str, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):

@@ -29,7 +29,7 @@ async def is_idle(queue: WorkQueue[str]) -> bool:
     return False
 
 
-def test_key_that_is_added_often_is_worked_on_once() -> None:
+def test_a_key_added_repeatedly_is_processed_once() -> None:
     async def scene(queue: WorkQueue[str]) -> None:
         for _ in range(3):
             queue.add("a")
@@ -53,7 +53,7 @@ def test_two_workers_never_have_the_same_key() -> None:
     play(scene)
 
 
-def test_what_arrives_during_the_work_is_worked_on_once_afterwards() -> None:
+def test_a_key_added_during_its_processing_is_processed_once_afterwards() -> None:
     async def scene(queue: WorkQueue[str]) -> None:
         queue.add("a")
         async with queue.take():
@@ -66,7 +66,7 @@ def test_what_arrives_during_the_work_is_worked_on_once_afterwards() -> None:
     play(scene)
 
 
-def test_key_is_free_again_after_a_failure() -> None:
+def test_a_key_is_free_again_after_a_failure() -> None:
     async def scene(queue: WorkQueue[str]) -> None:
         queue.add("a")
         try:
@@ -80,7 +80,7 @@ def test_key_is_free_again_after_a_failure() -> None:
     play(scene)
 
 
-def test_delayed_key_comes_later() -> None:
+def test_a_delayed_key_is_processed_later() -> None:
     async def scene(queue: WorkQueue[str]) -> None:
         queue.add_after("a", seconds(0.05))
 
@@ -91,7 +91,7 @@ def test_delayed_key_comes_later() -> None:
     play(scene)
 
 
-def test_of_two_delays_the_shorter_holds() -> None:
+def test_the_shorter_of_two_delays_wins() -> None:
     async def scene(queue: WorkQueue[str]) -> None:
         queue.add_after("a", seconds(60))
         queue.add_after("a", seconds(0.01))
@@ -102,7 +102,7 @@ def test_of_two_delays_the_shorter_holds() -> None:
     play(scene)
 
 
-def test_event_comes_before_a_delay_and_replaces_it() -> None:
+def test_an_event_replaces_a_delay() -> None:
     async def scene(queue: WorkQueue[str]) -> None:
         queue.add_after("a", seconds(0.03))
         queue.add("a")
@@ -114,7 +114,7 @@ def test_event_comes_before_a_delay_and_replaces_it() -> None:
     play(scene)
 
 
-def test_backoff_doubles_up_to_a_limit_until_it_is_forgotten() -> None:
+def test_the_backoff_doubles_up_to_a_limit_until_it_is_reset() -> None:
     async def scene(queue: WorkQueue[str]) -> None:
         delays = [queue.retry("a") for _ in range(50)]
         assert delays[:3] == [seconds(0.1), seconds(0.2), seconds(0.4)]
@@ -138,7 +138,7 @@ def test_workers_wait_for_work() -> None:
     play(scene)
 
 
-def test_longest_work_shows_a_stuck_worker() -> None:
+def test_the_longest_work_reveals_a_stuck_worker() -> None:
     async def scene(queue: WorkQueue[str]) -> None:
         assert queue.longest_work() == seconds(0)
         queue.add("a")
@@ -201,7 +201,7 @@ def test_a_key_waits_from_its_first_add_and_is_counted_once_until_it_is_taken() 
     assert play_metered(scene).told == [("add", 0), ("waited", 3), ("worked", 5)]
 
 
-def test_a_key_that_is_added_during_its_work_is_counted_and_waits_until_the_work_is_done() -> None:
+def test_a_key_added_during_its_processing_is_counted_and_waits_until_the_end() -> None:
     async def scene(queue: WorkQueue[str], clock: HandClock) -> None:
         queue.add("a")
         async with queue.take():
@@ -215,7 +215,7 @@ def test_a_key_that_is_added_during_its_work_is_counted_and_waits_until_the_work
     assert told.count(("add", 0)) == 2
 
 
-def test_work_that_fails_with_an_exception_is_measured_too() -> None:
+def test_processing_that_raises_is_measured_too() -> None:
     async def scene(queue: WorkQueue[str], clock: HandClock) -> None:
         queue.add("a")
         with suppress(RuntimeError):
@@ -234,7 +234,7 @@ def test_retries_after_failures_are_counted_and_planned_checks_are_not() -> None
     assert play_metered(scene).told == [("retry", 0)]
 
 
-def test_unfinished_work_is_that_of_all_workers_and_the_longest_is_that_of_one() -> None:
+def test_unfinished_work_sums_all_workers_and_the_longest_is_a_single_one() -> None:
     async def scene(queue: WorkQueue[str], clock: HandClock) -> None:
         assert queue.unfinished_work() == queue.longest_work() == seconds(0)
         queue.add("a")
@@ -250,7 +250,7 @@ def test_unfinished_work_is_that_of_all_workers_and_the_longest_is_that_of_one()
     play_metered(scene)
 
 
-def test_a_replica_that_begins_to_lead_measures_no_wait_from_before() -> None:
+def test_a_new_leader_measures_no_waiting_time_from_before() -> None:
     async def scene(queue: WorkQueue[str], clock: HandClock) -> None:
         queue.add("a")
         clock.now += 3600

@@ -62,7 +62,7 @@ def product_sources() -> dict[str, str]:
     return found
 
 
-def test_no_class_name_stands_for_two_things() -> None:
+def test_no_class_name_is_used_for_two_things() -> None:
     twice = defined_twice(product_sources())
     assert {name: paths for name, paths in twice.items() if name not in SAME_THING} == {}
 
@@ -84,10 +84,12 @@ def test_every_exception_is_still_needed() -> None:
         pytest.param("class A: ...", "class B: ...", False, id="two names"),
     ],
 )
-def test_the_check_tells_two_things_from_one(one: str, other: str, is_twice: bool) -> None:
+def test_two_definitions_of_one_name_are_distinguished_from_one(
+    one: str, other: str, is_twice: bool
+) -> None:
     assert bool(defined_twice({"one.py": one, "other.py": other})) is is_twice
 
 
-def test_two_classes_of_one_package_are_found_too() -> None:
+def test_two_classes_of_one_package_with_one_name_are_found() -> None:
     found = defined_twice({"p/a.py": "class A: ...", "p/b.py": "class A: ..."})
     assert found == {"A": ["p/a.py", "p/b.py"]}

@@ -32,18 +32,18 @@ def in_crd(*schemas: Schema) -> Any:
     return field
 
 
-def test_crd_has_the_keys_of_every_known_trl() -> None:
+def test_the_crd_has_the_keys_of_every_supported_trl() -> None:
     text = CRD.read_text()
 
     assert text == with_properties(text), "run make generate"
     assert {*every_key(), *OLDER} == set(CONFIG["properties"])
 
 
-def test_crd_is_small_enough_for_kubectl_apply() -> None:
+def test_the_crd_is_small_enough_for_kubectl_apply() -> None:
     assert len(json.dumps(RESOURCE)) < LARGEST_ANNOTATION
 
 
-def test_newest_schema_is_that_of_the_pinned_trl() -> None:
+def test_the_newest_schema_belongs_to_the_pinned_trl() -> None:
     assert re.findall(r"^trl==(\S+)", TRAINER_LOCK.read_text(), re.MULTILINE) == [NEWEST]
 
 
@@ -55,7 +55,7 @@ def test_the_api_server_writes_no_default_into_a_config() -> None:
     assert [key for key, field in CONFIG["properties"].items() if "default" in field] == []
 
 
-def test_a_null_is_kept_so_that_our_own_check_can_judge_it() -> None:
+def test_a_null_is_kept_for_our_own_check() -> None:
     assert [key for key, field in CONFIG["properties"].items() if not field["nullable"]] == []
 
 
@@ -74,20 +74,20 @@ def test_choices_are_named_where_the_api_server_cannot_check_them() -> None:
     assert "enum" not in field
 
 
-def test_no_must_be_quoted_where_it_is_a_choice() -> None:
+def test_the_choice_no_must_be_quoted() -> None:
     field = CONFIG["properties"]["eval_strategy"]
 
     assert field["enum"] == ["no", "steps", "epoch"]
     assert 'Write "no" in quotes' in field["description"]
 
 
-def test_an_older_spelling_has_the_type_of_todays() -> None:
+def test_an_older_spelling_has_the_type_of_the_current_one() -> None:
     older, todays = (CONFIG["properties"][key] for key in ("max_seq_length", "max_length"))
 
     assert older == {**todays, "description": "Older spelling of max_length."}
 
 
-def test_an_owned_key_says_what_to_do_instead() -> None:
+def test_an_owned_key_describes_what_to_set_instead() -> None:
     assert CONFIG["properties"]["output_dir"]["description"] == (
         "Set by the operator: set spec.output.uri instead."
     )
@@ -112,7 +112,7 @@ def test_an_owned_key_says_what_to_do_instead() -> None:
         ),
     ],
 )
-def test_a_type_is_said_as_far_as_an_api_server_can_check_it(
+def test_a_type_is_declared_as_far_as_an_api_server_can_check_it(
     types: list[str], expected: dict[str, Any]
 ) -> None:
     field = in_crd(a_schema(key={"type": types}))
@@ -120,7 +120,7 @@ def test_a_type_is_said_as_far_as_an_api_server_can_check_it(
     assert field == {"description": field["description"], "nullable": True, **expected}
 
 
-def test_a_type_that_versions_differ_in_is_left_to_our_own_check() -> None:
+def test_a_type_that_differs_between_versions_is_left_to_our_own_check() -> None:
     field = in_crd(
         a_schema("2.0.0", key={"type": ["array"]}), a_schema("1.0.0", key={"type": ["string"]})
     )
@@ -129,7 +129,7 @@ def test_a_type_that_versions_differ_in_is_left_to_our_own_check() -> None:
     assert field["x-kubernetes-preserve-unknown-fields"] is True
 
 
-def test_choices_of_all_versions_pass_the_api_server() -> None:
+def test_choices_of_all_versions_are_accepted_by_the_api_server() -> None:
     field = in_crd(
         a_schema("2.0.0", key={"type": ["string"], "enum": ["a", "b"]}),
         a_schema("1.0.0", key={"type": ["string"], "enum": ["a", "c"]}),
@@ -138,13 +138,13 @@ def test_choices_of_all_versions_pass_the_api_server() -> None:
     assert field["enum"] == ["a", "b", "c"]
 
 
-def test_a_key_that_an_older_trl_lacks_says_so() -> None:
+def test_a_key_that_an_older_trl_lacks_is_marked() -> None:
     newer, older = a_schema("2.0.0", key={"type": ["string"]}), a_schema("1.0.0")
 
     assert in_crd(newer, older)["description"].endswith("Not in images of TRL 1.0.0.")
 
 
-def test_a_key_that_is_gone_from_the_newest_trl_is_still_explained() -> None:
+def test_a_key_removed_from_the_newest_trl_is_still_explained() -> None:
     newer, older = a_schema("2.0.0"), a_schema("1.0.0", key={"type": ["string"]})
 
     assert in_crd(newer, older)["type"] == "string"

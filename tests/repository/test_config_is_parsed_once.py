@@ -84,7 +84,7 @@ def test_every_pass_of_the_operator_over_a_job_normalises_its_config_once(
         assert count.take() == 1
 
 
-def test_a_known_model_makes_no_second_reading(count: Count) -> None:
+def test_a_known_model_causes_no_second_parse(count: Count) -> None:
     job = parse_job(a_job_body(config=CONFIG), SETTINGS, MODEL)
 
     assert job.estimated_memory_bytes is not None
@@ -99,7 +99,7 @@ def test_an_admission_review_normalises_once(count: Count) -> None:
     assert count.take() == 1
 
 
-def test_a_job_file_is_checked_and_carried_from_one_reading(count: Count) -> None:
+def test_a_job_file_is_parsed_once_for_checking_and_running(count: Count) -> None:
     file = a_job_body(config=CONFIG)
     content = json.dumps({key: file[key] for key in ("apiVersion", "kind", "metadata", "spec")})
 
@@ -114,7 +114,7 @@ class RanksAreNotStarted(Exception):
 
 
 @pytest.mark.parametrize("adjustments", [{}, {"per_device_train_batch_size": 4}])
-def test_a_supervisor_normalises_once_from_its_document_to_the_start_of_its_ranks(
+def test_a_supervisor_normalises_once_between_reading_and_starting_its_ranks(
     count: Count, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adjustments: dict[str, Any]
 ) -> None:
     def run_ranks(*_: Any) -> list[RankResult]:

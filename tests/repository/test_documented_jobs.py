@@ -35,7 +35,7 @@ def _shown() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("job", list(_shown()))
-def test_a_job_in_the_docs_has_nothing_wrong_with_what_it_shows(job: dict[str, Any]) -> None:
+def test_a_job_in_the_docs_is_valid(job: dict[str, Any]) -> None:
     kind = job.get("kind", "FineTuneJob")
     spec = job["spec"]["jobTemplate"]["spec"] if kind == "FineTuneSchedule" else job["spec"]
     wrong = [

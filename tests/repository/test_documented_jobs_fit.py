@@ -86,7 +86,7 @@ def named_gigabytes(text: str) -> int:
 @pytest.mark.parametrize(
     ("spec", "text"), [pytest.param(spec, text, id=name) for name, spec, text in jobs()]
 )
-def test_a_job_in_the_docs_fits_the_gpu_that_it_names(spec: Mapping[str, Any], text: str) -> None:
+def test_a_job_in_the_docs_fits_its_gpu(spec: Mapping[str, Any], text: str) -> None:
     config = read_config(spec["config"])
     resources = spec.get("resources", {})
     gpus = resources.get("gpusPerNode", 1)
@@ -104,7 +104,7 @@ def test_a_job_in_the_docs_fits_the_gpu_that_it_names(spec: Mapping[str, Any], t
     assert needed <= there, f"{render_bytes(needed)} of {render_bytes(there)}"
 
 
-def test_the_jobs_that_are_shown_ask_for_more_than_one_kind_of_gpu() -> None:
+def test_the_documented_jobs_request_more_than_one_kind_of_gpu() -> None:
     named = {named_gigabytes(text) for _, _, text in jobs()}
 
     assert {SMALLEST_GB, 80} <= named
@@ -119,5 +119,7 @@ def test_the_jobs_that_are_shown_ask_for_more_than_one_kind_of_gpu() -> None:
         ("gpusPerNode: 8", SMALLEST_GB),
     ],
 )
-def test_a_gpu_is_named_by_its_product_its_slice_or_a_remark(text: str, expected: int) -> None:
+def test_a_gpu_is_identified_by_its_product_its_slice_or_a_comment(
+    text: str, expected: int
+) -> None:
     assert named_gigabytes(text) == expected

@@ -48,17 +48,17 @@ def a_job(path: str, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("file", [CONFIG, JOB], ids=lambda file: file.name)
-def test_a_schema_is_that_of_the_tables_it_is_made_of(file: Path) -> None:
+def test_a_schema_matches_the_tables_it_is_generated_from(file: Path) -> None:
     assert file.read_text() == contents()[file], "run make generate"
 
 
 @pytest.mark.parametrize("validator", [CONFIG_VALIDATOR, JOB_VALIDATOR], ids=["config", "job"])
-def test_a_schema_is_a_schema(validator: Draft7Validator) -> None:
+def test_an_editor_schema_is_a_valid_json_schema(validator: Draft7Validator) -> None:
     Draft7Validator.check_schema(validator.schema)
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
-def test_every_example_passes(file: Path) -> None:
+def test_every_example_validates(file: Path) -> None:
     jobs = [job for job in yaml.safe_load_all(file.read_text()) if job["kind"] == "FineTuneJob"]
 
     for job in jobs:
@@ -94,7 +94,7 @@ def test_the_first_example_names_its_schema_for_editors() -> None:
         pytest.param({"output_dir": "here"}, id="without an operator"),
     ],
 )
-def test_what_trl_takes_passes(config: dict[str, Any]) -> None:
+def test_a_config_that_trl_accepts_validates(config: dict[str, Any]) -> None:
     assert mistakes(config) == []
 
 
@@ -117,7 +117,7 @@ def test_what_trl_takes_passes(config: dict[str, Any]) -> None:
         pytest.param({"learning_rate": None}, "$.learning_rate", id="null where TRL has none"),
     ],
 )
-def test_what_trl_does_not_take_is_underlined(config: dict[str, Any], path: str) -> None:
+def test_a_config_that_trl_refuses_is_underlined(config: dict[str, Any], path: str) -> None:
     assert set(mistakes(config)) == {path}
 
 
@@ -128,7 +128,7 @@ def test_what_trl_does_not_take_is_underlined(config: dict[str, Any], path: str)
         pytest.param({"model_name_or_path": "m"}, id="no data"),
     ],
 )
-def test_a_config_needs_a_model_and_data(config: dict[str, Any]) -> None:
+def test_a_config_requires_a_model_and_data(config: dict[str, Any]) -> None:
     assert not CONFIG_VALIDATOR.is_valid(config)
 
 
@@ -148,7 +148,7 @@ def test_a_config_needs_a_model_and_data(config: dict[str, Any]) -> None:
         pytest.param("spec.output", None, id="no output"),
     ],
 )
-def test_a_wrong_job_is_underlined(path: str, value: Any) -> None:
+def test_an_invalid_job_is_underlined(path: str, value: Any) -> None:
     assert JOB_VALIDATOR.is_valid(A_JOB)
     assert not JOB_VALIDATOR.is_valid(a_job(path, value))
 

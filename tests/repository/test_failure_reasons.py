@@ -46,12 +46,12 @@ def members_in_code() -> set[str]:
     }
 
 
-def test_the_table_has_the_reasons_of_the_code_and_no_others() -> None:
+def test_the_table_has_exactly_the_reasons_of_the_code() -> None:
     assert members_in_code() == set(Reason.__members__)
 
 
-def test_trainer_and_operator_give_reasons_of_the_table_only() -> None:
-    """Also in the trainer, which mypy does not check."""
+def test_trainer_and_operator_use_only_reasons_of_the_table() -> None:
+    """This includes the trainer, which mypy does not check."""
     made = {file.name for file, _, name in calls() if name == "Failure"}
     words = [
         f"{file.relative_to(ROOT)}:{call.lineno}"
@@ -66,7 +66,7 @@ def test_trainer_and_operator_give_reasons_of_the_table_only() -> None:
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_a_reason_says_who_is_responsible_and_what_to_do(reason: Reason) -> None:
+def test_a_reason_names_who_is_responsible_and_what_to_do(reason: Reason) -> None:
     assert PASCAL_CASE.fullmatch(reason.value)
     assert reason.value.upper() == reason.name.replace("_", "")
     assert reason.categories
@@ -78,16 +78,16 @@ def test_a_reason_says_who_is_responsible_and_what_to_do(reason: Reason) -> None
 
 
 @pytest.mark.parametrize("reason", [it for it in Reason if len(it.categories) == 1])
-def test_who_is_responsible_follows_from_the_reason(reason: Reason) -> None:
+def test_the_responsible_party_follows_from_the_reason(reason: Reason) -> None:
     assert (reason.failure("message").category,) == reason.categories
 
 
-def test_where_several_may_be_responsible_the_party_is_named() -> None:
+def test_a_reason_with_several_categories_requires_one_to_be_named() -> None:
     with pytest.raises(ValueError, match="unpack"):
         Reason.POD_FAILED.failure("message")
 
 
-def test_every_reason_is_proved_once() -> None:
+def test_every_reason_has_one_proof() -> None:
     proved = [reason for reason, _, _ in proofs()]
 
     assert sorted(proved) == sorted(Reason)
@@ -105,7 +105,7 @@ def test_every_reason_has_a_test_that_provokes_it() -> None:
     assert missing == []
 
 
-def test_the_page_and_the_definition_are_what_is_generated() -> None:
+def test_the_page_and_the_crd_match_the_generated_text() -> None:
     page, crd = PAGE.read_text(), CRD.read_text()
 
     assert page == with_table(page)

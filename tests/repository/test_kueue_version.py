@@ -11,7 +11,7 @@ KUEUE = re.compile(r"sigs\.k8s\.io/kueue v0\.(\d+)")
 FIRST_WITH_V1BETA2 = 15
 
 
-def test_docs_and_cluster_tests_use_the_version_that_the_operator_looks_for_first() -> None:
+def test_docs_and_cluster_tests_use_the_kueue_version_the_operator_tries_first() -> None:
     (newest, *_) = (kind.api_version for kind in WORKLOADS)
     files = ("docs/platform/queues.md", "tests/cluster/test_kueue.py")
 
@@ -20,7 +20,7 @@ def test_docs_and_cluster_tests_use_the_version_that_the_operator_looks_for_firs
     assert [f"kueue.x-k8s.io/{version}" for version in found] == [newest]
 
 
-def test_the_testbeds_kueue_serves_it() -> None:
+def test_the_testbeds_kueue_serves_that_version() -> None:
     module = (ROOT / "testbed" / "go" / "kueue" / "go.mod").read_text()
 
     (minor,) = KUEUE.findall(module)

@@ -46,7 +46,7 @@ def test_a_wording_of_the_table_is_found_in_a_page(
     assert words_in(f"# Title\n\n{sentence}\n", tmp_path) == [(3, words)]
 
 
-def test_a_wording_over_the_end_of_a_line_is_found_where_it_begins(tmp_path: Path) -> None:
+def test_a_wording_across_a_line_break_is_found_at_its_first_line(tmp_path: Path) -> None:
     assert words_in("The run goes\non from there.\n", tmp_path) == [(1, "goes on")]
 
 
@@ -62,13 +62,11 @@ def test_a_wording_over_the_end_of_a_line_is_found_where_it_begins(tmp_path: Pat
         "<!-- alerts -->\n| what it says |\n<!-- end -->\n",
     ],
 )
-def test_code_links_generated_tables_and_other_words_are_left_alone(
-    text: str, tmp_path: Path
-) -> None:
+def test_code_links_generated_tables_and_other_words_are_ignored(text: str, tmp_path: Path) -> None:
     assert words_in(text, tmp_path) == []
 
 
-def test_of_a_crd_the_descriptions_are_read_and_trls_own_words_are_not(tmp_path: Path) -> None:
+def test_the_descriptions_of_a_crd_are_checked_and_trls_own_texts_are_not(tmp_path: Path) -> None:
     crd = """\
 spec: # what it says
   description: Says it anew.
@@ -190,14 +188,14 @@ def test_of_a_template_the_text_and_the_strings_of_expressions_are_read(tmp_path
     assert words_in(template, tmp_path, "page.html") == [(2, "goes on"), (2, "says")]
 
 
-def test_of_the_charts_values_the_comments_are_read(tmp_path: Path) -> None:
+def test_the_comments_of_the_chart_values_are_checked(tmp_path: Path) -> None:
     assert words_in("# It says so.\nwhole: 1 # anew\n", tmp_path, "values.yaml") == [
         (1, "says"),
         (2, "anew"),
     ]
 
 
-def test_the_help_of_every_command_is_read() -> None:
+def test_the_help_of_every_command_is_checked() -> None:
     texts = dict(language.help_texts())
 
     assert {"finetune", "finetune validate", "kubectl finetune", "kubectl finetune plan"} <= set(
@@ -207,11 +205,11 @@ def test_the_help_of_every_command_is_read() -> None:
     assert len(texts) > 14
 
 
-def test_every_text_is_free_of_these_wordings_but_for_the_pages_that_come_later() -> None:
+def test_every_text_is_free_of_these_wordings_except_the_listed_pages() -> None:
     assert language.problems() == []
 
 
-def test_everything_that_comes_later_is_there_and_checked() -> None:
+def test_every_listed_page_exists_and_is_checked() -> None:
     checked = {file.relative_to(language.ROOT).as_posix() for file in language.texts()}
 
     assert {"README.md", "docs/user/training.md", "crds/finetunejobs.yaml"} <= checked

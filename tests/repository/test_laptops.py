@@ -38,7 +38,7 @@ def resolved(platform: str, *extras: str) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("platform", [LINUX, MAC, WINDOWS])
-def test_the_command_line_is_light_on_every_platform(platform: str) -> None:
+def test_the_command_line_has_few_dependencies_on_every_platform(platform: str) -> None:
     packages = resolved(platform)
 
     assert {"tqdm", "plotext", "obstore"} <= packages.keys()
@@ -48,7 +48,9 @@ def test_the_command_line_is_light_on_every_platform(platform: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("platform", [LINUX, MAC])
 @pytest.mark.parametrize("extras", [("train",), ("train", "trackers")], ids="+".join)
-def test_what_trains_is_found_on_linux_and_macs(platform: str, extras: tuple[str, ...]) -> None:
+def test_the_training_packages_resolve_on_linux_and_macos(
+    platform: str, extras: tuple[str, ...]
+) -> None:
     packages = resolved(platform, *extras)
 
     assert {"torch", "trl", "peft", "datasets"} <= packages.keys()

@@ -13,14 +13,14 @@ from repository import launch_profiles
 from support.config_verdicts import refusals
 
 
-def test_the_files_are_those_that_make_generate_writes() -> None:
+def test_the_profiles_match_what_make_generate_writes() -> None:
     found = {file: file.read_text() for file in launch_profiles.FOLDER.iterdir()}
 
     assert found == launch_profiles.contents()
 
 
 @pytest.mark.parametrize("file", sorted(launch_profiles.contents()), ids=lambda file: file.stem)
-def test_a_file_given_whole_is_the_profile_of_its_name(file: Path) -> None:
+def test_a_profile_given_inline_equals_the_profile_of_its_name(file: Path) -> None:
     whole = {"accelerate_config": yaml.safe_load(file.read_text())}
 
     assert refusals(whole, gpus_per_node=2, processes_per_node=2, nodes=1) == []

@@ -23,7 +23,7 @@ DIRECTORIES = ROOT / "docs" / "contributing" / "targets.md"
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
 
-def test_operator_is_a_project_folder_and_never_a_package() -> None:
+def test_operator_is_a_project_directory_and_never_a_package() -> None:
     assert not (ROOT / "operator" / "__init__.py").exists()
     assert not (ROOT / "tests" / "operator" / "__init__.py").exists()
 
@@ -37,7 +37,7 @@ def test_every_locked_requirement_has_hashes_and_no_host(lock: Path) -> None:
     assert text.count("--hash=sha256:") >= len(pinned(lock)) > 0
 
 
-def test_images_carry_the_versions_that_were_tested() -> None:
+def test_images_contain_the_versions_that_were_tested() -> None:
     tested = pinned(ROOT / "requirements" / "dev.txt")
 
     for name in ("operator.txt", "trainer.txt", "results-page.txt"):
@@ -45,14 +45,14 @@ def test_images_carry_the_versions_that_were_tested() -> None:
         assert carried.items() <= tested.items()
 
 
-def test_the_results_page_installs_no_client_of_the_cluster() -> None:
+def test_the_results_page_installs_no_cluster_client() -> None:
     carried = pinned(ROOT / "requirements" / "results-page.txt")
 
     assert "aiohttp" in carried
     assert not carried.keys() & {"kopf", "kubernetes", "cryptography", "prometheus-client"}
 
 
-def test_the_image_for_older_drivers_has_another_torch_and_nothing_else() -> None:
+def test_the_image_for_older_drivers_differs_only_in_torch() -> None:
     newest, older = (
         pinned(ROOT / "requirements" / f"{name}.txt") for name in ("trainer", "trainer-cuda12")
     )
@@ -67,7 +67,7 @@ def test_the_image_for_older_drivers_has_another_torch_and_nothing_else() -> Non
     assert {name for name in older if name.endswith("-cu12")} >= {"nvidia-nccl-cu12"}
 
 
-def test_every_target_of_the_makefile_has_a_line_of_help() -> None:
+def test_every_makefile_target_has_a_line_of_help() -> None:
     text = (ROOT / "Makefile").read_text()
     phony = re.search(r"^\.PHONY: ((?:.*\\\n)*.*)$", text, re.MULTILINE)
     assert phony is not None
@@ -77,14 +77,14 @@ def test_every_target_of_the_makefile_has_a_line_of_help() -> None:
     assert without_help == []
 
 
-def test_the_page_for_contributors_has_every_folder() -> None:
+def test_the_contributor_page_lists_every_directory() -> None:
     page = DIRECTORIES.read_text()
     folders = {file.relative_to(ROOT).parts[0] for file in tracked_files() if file.parent != ROOT}
 
     assert [f for f in sorted(folders) if not f.startswith(".") and f"`{f}/`" not in page] == []
 
 
-def test_the_page_on_architecture_has_every_room_with_its_law() -> None:
+def test_the_architecture_page_lists_every_room_with_its_law() -> None:
     page = rooms_page.PAGE.read_text()
 
     assert page == rooms_page.with_rooms(page), "run make generate"
@@ -93,33 +93,33 @@ def test_the_page_on_architecture_has_every_room_with_its_law() -> None:
     assert rooms_page.doors_that_are_not_there() == []
 
 
-def test_chart_manifests_and_reference_are_what_make_generate_writes() -> None:
+def test_chart_manifests_and_reference_match_what_make_generate_writes() -> None:
     files = chart_files.files() | reference.files()
 
     assert {path: path.read_text() for path in files} == files, "run make generate"
 
 
-def test_the_tables_for_those_who_come_from_elsewhere_are_what_the_check_says() -> None:
+def test_the_migration_tables_match_the_checks() -> None:
     page = migration.PAGE.read_text()
 
     assert page == migration.with_tables(page), "run make generate"
     assert page.count("| the same |") > 10
 
 
-def test_the_page_on_packages_is_the_table_that_checks_and_trainer_have() -> None:
+def test_the_packages_page_matches_the_table_of_checks_and_trainer() -> None:
     page = packages_page.PAGE.read_text()
 
     assert page == packages_page.with_tables(page), "run make generate"
 
 
-def test_the_page_on_training_has_every_family_as_it_was_measured() -> None:
+def test_the_training_page_lists_every_model_family_as_measured() -> None:
     page = families_page.PAGE.read_text()
 
     assert page == families_page.with_tables(page), "run make generate"
     assert "| kept apart | " in page
 
 
-def test_the_page_on_monitoring_has_every_metric_and_every_alert() -> None:
+def test_the_monitoring_page_lists_every_metric_and_alert() -> None:
     page = monitoring.PAGE.read_text()
 
     assert page == monitoring.with_tables(page), "run make generate"
@@ -127,8 +127,8 @@ def test_the_page_on_monitoring_has_every_metric_and_every_alert() -> None:
     assert "`FinetuneJobIsSilent`" in page
 
 
-def test_no_file_names_an_index_or_a_path_of_this_machine() -> None:
-    """Where packages come from is the machine's business, and so is where things lie on it."""
+def test_no_file_names_a_package_index_or_a_local_path() -> None:
+    """Package indexes and local paths are settings of the machine."""
     index = r"index-url|find-links|GOPROXY=|registry=http|^deb http"
     machine = "|".join(re.escape(f"{place}/") for place in (ROOT, Path.home()))
     forbidden = re.compile(rf"{index}|(?<![\w$}}]){machine}", re.MULTILINE)
@@ -142,7 +142,7 @@ def test_no_file_names_an_index_or_a_path_of_this_machine() -> None:
     assert found == []
 
 
-def test_no_source_file_is_too_long_to_know() -> None:
+def test_no_source_file_is_too_long() -> None:
     long = [
         f"{file.relative_to(ROOT)}: {lines} lines"
         for file in tracked_files()

@@ -18,7 +18,7 @@ def headings(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_pages_links_lead_somewhere(page: Path) -> None:
+def test_the_links_of_a_page_are_valid(page: Path) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
     lost = []
     for link in links:

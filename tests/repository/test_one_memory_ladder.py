@@ -112,7 +112,7 @@ def test_plan_remedy_and_retry_take_the_same_step(
 
 
 @pytest.mark.parametrize(("config", "step"), ADVISED)
-def test_plan_and_remedy_advise_the_same_where_a_retry_would_learn_otherwise(
+def test_plan_and_remedy_agree_where_a_retry_would_change_the_result(
     config: Mapping[str, Any], step: Mapping[str, Any]
 ) -> None:
     assert retried(config) is None
@@ -121,7 +121,7 @@ def test_plan_and_remedy_advise_the_same_where_a_retry_would_learn_otherwise(
 
 
 @pytest.mark.parametrize("config", NOTHING)
-def test_plan_remedy_and_retry_end_at_the_same_place(config: Mapping[str, Any]) -> None:
+def test_plan_remedy_and_retry_end_with_the_same_settings(config: Mapping[str, Any]) -> None:
     assert retried(config) is None
     assert planned(config) is None
     assert "nothing in the config can be reduced further" in advised(config)

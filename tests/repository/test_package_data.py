@@ -50,13 +50,13 @@ def needed_by(project: str) -> set[str]:
 
 
 @pytest.mark.parametrize("project", DATA)
-def test_a_project_has_the_data_that_it_is_known_to_have(project: str) -> None:
+def test_a_project_contains_its_known_data_files(project: str) -> None:
     assert {Path(name).suffix for name in data_of(project)} >= DATA[project]
 
 
 @pytest.mark.parametrize("project", ["job-spec", "trainer-image"])
 @pytest.mark.slow
-def test_a_wheel_has_everything_that_lies_beside_the_code(project: str, tmp_path: Path) -> None:
+def test_a_wheel_contains_all_data_next_to_the_code(project: str, tmp_path: Path) -> None:
     uv = Path(sys.executable).with_name("uv")
     build = [uv, "build", "--wheel", "--no-sources", "--quiet", "--out-dir", tmp_path, project]
     subprocess.run(list(map(str, build)), cwd=ROOT, check=True)
@@ -74,7 +74,9 @@ def test_a_wheel_has_everything_that_lies_beside_the_code(project: str, tmp_path
         ("trainer-image/Dockerfile", {"job-spec", "trainer-image", "command-line"}),
     ],
 )
-def test_an_image_copies_whole_folders_with_data_in_them(file: str, projects: set[str]) -> None:
+def test_an_image_copies_complete_directories_that_contain_data(
+    file: str, projects: set[str]
+) -> None:
     copied = code_copied_by(file)
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
 
@@ -92,7 +94,7 @@ def test_an_image_copies_whole_folders_with_data_in_them(file: str, projects: se
         ("results-page/Dockerfile", "results-page"),
     ],
 )
-def test_an_image_has_the_code_of_its_project_and_of_what_that_needs_and_no_other(
+def test_an_image_contains_its_project_and_the_projects_dependencies_only(
     file: str, project: str
 ) -> None:
     assert code_copied_by(file) == {f"{folder}/src" for folder in needed_by(project)}

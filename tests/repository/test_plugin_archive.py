@@ -55,7 +55,7 @@ def run(
     )
 
 
-def test_the_python_of_these_tests_has_no_packages_of_ours(tmp_path: Path) -> None:
+def test_the_python_of_these_tests_has_none_of_our_packages(tmp_path: Path) -> None:
     script = tmp_path / "look"
     script.write_text(
         "from importlib.util import find_spec\n"
@@ -68,7 +68,7 @@ def test_the_python_of_these_tests_has_no_packages_of_ours(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("program", "name"), [("kubectl-finetune", "kubectl finetune"), ("finetune", "finetune")]
 )
-def test_it_answers_with_the_version_of_the_release(
+def test_the_archive_prints_the_version_of_the_release(
     unpacked: Path, program: str, name: str
 ) -> None:
     done = run(unpacked, program, "--version")
@@ -77,14 +77,16 @@ def test_it_answers_with_the_version_of_the_release(
 
 
 @pytest.mark.parametrize("words", [(), ("run",), ("plan",), ("results",), ("plot",)], ids="".join)
-def test_it_shows_the_help_of_every_kind_of_command(unpacked: Path, words: tuple[str, ...]) -> None:
+def test_the_archive_shows_the_help_of_every_kind_of_command(
+    unpacked: Path, words: tuple[str, ...]
+) -> None:
     done = run(unpacked, "kubectl-finetune", *words, "--help")
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: kubectl finetune")
 
 
-def test_its_file_can_be_executed(unpacked: Path) -> None:
+def test_the_archive_is_executable(unpacked: Path) -> None:
     program = unpacked / "kubectl-finetune"
     done = subprocess.run([program, "--version"], capture_output=True, text=True)
 
@@ -92,14 +94,14 @@ def test_its_file_can_be_executed(unpacked: Path) -> None:
     assert done.stdout == f"kubectl finetune {VERSION}\n"
 
 
-def test_it_accepts_every_example(unpacked: Path) -> None:
+def test_the_archive_accepts_every_example(unpacked: Path) -> None:
     done = run(unpacked, "finetune", "validate", EXAMPLES)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 mistakes" in done.stdout
 
 
-def test_it_finds_the_words_of_other_tools_as_the_installed_package_does(
+def test_the_archive_suggests_other_tools_keys_like_the_installed_package(
     unpacked: Path, tmp_path: Path
 ) -> None:
     """These words are files in the archive."""
@@ -116,7 +118,9 @@ def test_it_finds_the_words_of_other_tools_as_the_installed_package_does(
     assert done.stdout == said
 
 
-def test_a_command_that_needs_more_says_which_package_and_how_to_get_it(unpacked: Path) -> None:
+def test_a_command_that_needs_more_packages_names_them_and_how_to_install_them(
+    unpacked: Path,
+) -> None:
     done = run(unpacked, "kubectl-finetune", "plan", EXAMPLES / "first-job.yaml")
 
     assert (done.returncode, done.stdout) == (64, "")
@@ -126,7 +130,7 @@ def test_a_command_that_needs_more_says_which_package_and_how_to_get_it(unpacked
     )
 
 
-def test_it_plans_a_model_in_a_directory(unpacked: Path, tmp_path: Path) -> None:
+def test_the_archive_plans_a_model_in_a_directory(unpacked: Path, tmp_path: Path) -> None:
     model = tmp_path / "model"
     model.mkdir()
     config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 1000}
@@ -152,7 +156,9 @@ spec:
     assert "memory" in done.stdout
 
 
-def test_it_plots_and_compares_what_kubectl_reads(unpacked: Path, tmp_path: Path) -> None:
+def test_the_archive_plots_and_compares_jobs_that_kubectl_reads(
+    unpacked: Path, tmp_path: Path
+) -> None:
     history = [{"step": step, "loss": 3.0 - step / 10} for step in range(1, 11)]
     job = {
         "metadata": {"name": "fake"},
@@ -170,13 +176,13 @@ def test_it_plots_and_compares_what_kubectl_reads(unpacked: Path, tmp_path: Path
         assert "fake" in done.stdout
 
 
-def test_kubectls_completion_is_in_it(unpacked: Path) -> None:
+def test_the_archive_contains_kubectls_completion(unpacked: Path) -> None:
     done = run(unpacked, "kubectl_complete-finetune", "wat")
 
     assert done.stdout == "watch\n:4\n"
 
 
-def test_a_python_that_is_too_old_gets_a_sentence(
+def test_a_python_that_is_too_old_is_reported_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 9, 6))
@@ -189,7 +195,7 @@ def test_a_python_that_is_too_old_gets_a_sentence(
     assert str(ended.value).endswith(" is Python 3.9")
 
 
-def test_it_is_small_has_no_native_code_and_twice_the_same_bytes() -> None:
+def test_the_archive_is_small_pure_python_and_reproducible() -> None:
     content = plugin_archive.program(VERSION)
 
     assert content == plugin_archive.program(VERSION)

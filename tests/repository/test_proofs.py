@@ -66,7 +66,7 @@ def test_every_claim_is_proved_by_tests_that_exist() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_claim_of_the_page_has_its_proof(page: Path) -> None:
+def test_every_claim_of_the_page_has_a_proof(page: Path) -> None:
     text, proofs = page.read_text(), proofs_of(page)
 
     assert unproved(text, proofs) == [], f"add their tests to {data_file(page)}"
@@ -74,7 +74,7 @@ def test_every_claim_of_the_page_has_its_proof(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_what_is_proved_is_claimed_by_the_page(page: Path) -> None:
+def test_every_proof_has_its_claim_on_the_page(page: Path) -> None:
     sections = sections_of(page.read_text())
     gone = [
         f"{heading}: {claim}"
@@ -87,19 +87,19 @@ def test_what_is_proved_is_claimed_by_the_page(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [*PAGES, failure_reasons.PAGE], ids=lambda page: page.stem)
-def test_a_page_for_users_names_no_tests(page: Path) -> None:
+def test_a_user_page_names_no_tests(page: Path) -> None:
     assert re.findall(r"tests/\w+|::test_\w+", page.read_text()) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_data_are_as_make_generate_writes_them(page: Path) -> None:
+def test_the_proof_data_are_formatted_as_make_generate_writes_them(page: Path) -> None:
     text = page.read_text()
 
     assert moved(text, proofs_of(page)) == (text, proofs_of(page)), "run make generate"
     assert as_toml(proofs_of(page)) == data_file(page).read_text(), "run make generate"
 
 
-def test_the_page_of_proofs_is_what_make_generate_writes() -> None:
+def test_the_proofs_page_matches_what_make_generate_writes() -> None:
     page = TABLE.read_text()
 
     assert page == with_tables(page), "run make generate"
@@ -118,7 +118,7 @@ PAGE = """\
 """
 
 
-def test_the_tests_of_a_new_row_move_to_the_data() -> None:
+def test_the_tests_of_a_new_row_are_moved_to_the_data() -> None:
     text, proofs = moved(PAGE, {"Tables": {"older": ["tests/o.py::test_o"]}})
 
     assert text.splitlines()[4:7] == [
@@ -132,7 +132,7 @@ def test_the_tests_of_a_new_row_move_to_the_data() -> None:
     }
 
 
-def test_a_row_written_with_its_tests_below_a_title_without_them_moves_too() -> None:
+def test_a_row_with_tests_below_a_title_without_them_is_moved_too() -> None:
     text = "## A\n\n| claim | how |\n| --- | --- |\n| b | c |\n| d | e | tests/f.py::test_f |\n"
 
     assert moved(text, {}) == (
@@ -141,7 +141,7 @@ def test_a_row_written_with_its_tests_below_a_title_without_them_moves_too() -> 
     )
 
 
-def test_a_row_that_comes_with_its_tests_replaces_its_older_words() -> None:
+def test_a_row_with_its_tests_replaces_its_older_wording() -> None:
     text = "## A\n\n| claim | how | test |\n| --- | --- | --- |\n| new | c | tests/f.py::test_f |\n"
     others = {"other": ["tests/o.py::test_o"]}
 
@@ -150,7 +150,7 @@ def test_a_row_that_comes_with_its_tests_replaces_its_older_words() -> None:
     assert proofs == {"A": {"new": ["tests/f.py::test_f"], **others}}
 
 
-def test_what_is_left_of_a_table_of_claims_and_tests_is_a_list() -> None:
+def test_a_table_of_claims_without_its_tests_becomes_a_list() -> None:
     text = "## A\n\n| claim | test |\n| --- | --- |\n| b | `tests/f.py::test_f` |\n\nwords\n"
 
     assert moved(text, {}) == ("## A\n\n- b\n\nwords\n", {"A": {"b": ["tests/f.py::test_f"]}})
@@ -172,7 +172,7 @@ def test_a_claim_without_a_test_is_found(text: str, missing: list[str]) -> None:
     assert [claim.words for claim in unproved(text, proofs)] == missing
 
 
-def test_data_with_quotes_and_backslashes_are_read_as_they_were_written() -> None:
+def test_data_with_quotes_and_backslashes_are_read_as_written() -> None:
     proofs = {'A "b"': {'c\\d `"`': ["tests/f.py::test_f"]}}
 
     assert tomllib.loads(as_toml(proofs)) == proofs

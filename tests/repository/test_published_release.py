@@ -85,7 +85,7 @@ def test_the_chart_names_images_of_its_version_that_the_registry_has(
         assert published.registry.config(reference)["config"]["Labels"][LABEL] == VERSION
 
 
-def test_the_chart_does_not_take_the_operators_image_away(published: Published) -> None:
+def test_the_chart_does_not_drop_the_operators_image(published: Published) -> None:
     """Both are called finetune-operator, with the same tag."""
     names = released_chart.image_names(published.publication).values()
     (operator,) = (name for name in names if "/finetune-operator:" in name)
@@ -98,13 +98,13 @@ def test_the_chart_does_not_take_the_operators_image_away(published: Published) 
     assert image["config"]["mediaType"] == "application/vnd.oci.image.config.v1+json"
 
 
-def test_what_helm_pulls_are_the_released_bytes(published: Published, tmp_path: Path) -> None:
+def test_helm_pulls_the_released_bytes(published: Published, tmp_path: Path) -> None:
     published.helm("pull", published.chart, "--destination", str(tmp_path))
 
     pulled = (tmp_path / f"finetune-operator-{VERSION}.tgz").read_bytes()
     assert pulled == released_chart.chart_archive(published.publication)
 
 
-def test_a_version_that_was_not_published_is_not_found(published: Published) -> None:
+def test_an_unpublished_version_is_not_found(published: Published) -> None:
     with pytest.raises(RuntimeError, match=r"99\.0\.0"):
         helm.run("pull", published.chart, "--plain-http", "--version", "99.0.0")

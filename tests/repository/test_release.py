@@ -26,7 +26,7 @@ PUBLICATION = Publication(version=VERSION, registry=REGISTRY, downloads=DOWNLOAD
 _VERSION_IN_A_NAME = re.compile(r"-v?(\d+\.\d+\.\d+)(?=[.-])")
 
 
-def test_another_version_than_the_repositorys_is_refused_before_anything_is_written(
+def test_a_version_other_than_the_repositorys_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(release, "FOLDER", tmp_path / "release")
@@ -52,7 +52,7 @@ def test_another_version_than_the_repositorys_is_refused_before_anything_is_writ
         pytest.param(REGISTRY, "example.com/v1", "DOWNLOADS is example.com/v1: ", id="no scheme"),
     ],
 )
-def test_a_release_without_a_place_for_its_images_and_files_is_refused(
+def test_a_release_without_a_location_for_images_and_files_is_refused(
     registry: str, downloads: str, refused: str
 ) -> None:
     (told,) = problems(Publication(version=VERSION, registry=registry, downloads=downloads))
@@ -70,7 +70,7 @@ def test_registries_of_every_form_are_accepted(registry: str) -> None:
     assert list(problems(publication)) == []
 
 
-def test_the_charts_archive_has_every_file_of_the_chart_and_no_time() -> None:
+def test_the_charts_archive_has_every_file_of_the_chart_and_no_timestamps() -> None:
     content = released_chart.chart_archive(PUBLICATION)
 
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
@@ -98,7 +98,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("values", WAYS.values(), ids=WAYS)
-def test_the_released_chart_differs_from_the_repositorys_in_its_images_only(
+def test_the_released_chart_differs_from_the_repositorys_only_in_its_images(
     chart: Path, values: tuple[str, ...]
 ) -> None:
     rendered = helm.run("template", "it", CHART, *values)
@@ -109,7 +109,7 @@ def test_the_released_chart_differs_from_the_repositorys_in_its_images_only(
     assert "localhost/" not in rendered
 
 
-def test_values_replace_the_released_images_as_they_do_in_a_clone(chart: Path) -> None:
+def test_values_override_the_released_images_as_in_a_clone(chart: Path) -> None:
     digest = f"sha256:{4:064}"
     values = ("image.tag=mine", "trainer.image=mine:3", f"image.digest={digest}")
     chosen = [word for value in values for word in ("--set", value)]
@@ -120,7 +120,7 @@ def test_values_replace_the_released_images_as_they_do_in_a_clone(chart: Path) -
     assert 'value: "mine:3"' in rendered
 
 
-def test_the_charts_readme_in_a_release_names_its_images(chart: Path) -> None:
+def test_the_released_charts_readme_names_its_images(chart: Path) -> None:
     with tarfile.open(chart) as archive:
         readme = archive.extractfile("finetune-operator/README.md")
         assert readme is not None
@@ -139,7 +139,7 @@ def test_the_charts_readme_in_a_release_names_its_images(chart: Path) -> None:
         pytest.param("image:\n  repository: localhost/finetune-operator\n  tag: v1\n", id="a tag"),
     ],
 )
-def test_an_image_in_a_form_that_is_not_known_ends_the_release(values: str) -> None:
+def test_an_image_in_an_unknown_form_aborts_the_release(values: str) -> None:
     with pytest.raises(RuntimeError, match="unknown form"):
         released_chart.released_values(values, PUBLICATION)
 
@@ -157,7 +157,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_a_release_has_wheels_chart_manifests_and_checksums_and_twice_the_same_bytes(
+def test_a_release_has_wheels_chart_manifests_and_checksums_and_is_reproducible(
     tmp_path: Path, built: Path
 ) -> None:
     release.build(PUBLICATION, tmp_path)
@@ -178,7 +178,7 @@ def test_a_release_has_wheels_chart_manifests_and_checksums_and_twice_the_same_b
 
 
 @pytest.mark.slow
-def test_a_wheel_says_what_it_is_and_has_the_licence_in_it(built: Path) -> None:
+def test_a_wheel_contains_its_description_and_licence(built: Path) -> None:
     for wheel in built.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             (about,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
@@ -191,7 +191,7 @@ def test_a_wheel_says_what_it_is_and_has_the_licence_in_it(built: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_file_of_a_release_names_its_version_and_no_other(built: Path) -> None:
+def test_every_file_of_a_release_names_only_its_version(built: Path) -> None:
     found = {name: set(named) for name, named in versions_of(built).items()}
 
     assert {name: named for name, named in found.items() if named != {VERSION}} == {}
@@ -252,7 +252,7 @@ def test_the_provenance_names_every_file_with_its_digest_and_the_commit(built: P
 
 
 @pytest.mark.slow
-def test_krews_manifest_leads_to_the_archive(built: Path) -> None:
+def test_the_krew_manifest_links_to_the_archive(built: Path) -> None:
     manifest = yaml.safe_load((built / "finetune.yaml").read_text())
     (platform,) = manifest["spec"]["platforms"]
     file = built / platform["uri"].rpartition("/")[2]

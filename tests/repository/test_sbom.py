@@ -11,7 +11,7 @@ from repository.tracked import ROOT
 
 
 @pytest.mark.slow
-def test_each_image_has_a_bill_of_every_package_with_its_digests() -> None:
+def test_each_image_has_an_sbom_of_every_package_with_its_digests() -> None:
     subprocess.run(["make", "--silent", "sbom"], cwd=ROOT, check=True)
 
     for image in ("operator", "trainer", "results-page"):

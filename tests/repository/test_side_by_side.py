@@ -28,7 +28,7 @@ def run(folder: Path, *targets: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_each_line_begins_with_its_target(tmp_path: Path) -> None:
+def test_each_line_starts_with_its_target(tmp_path: Path) -> None:
     done = run(tmp_path, "one", "three")
 
     lines = done.stdout.splitlines()
@@ -40,7 +40,7 @@ def test_each_line_begins_with_its_target(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("targets", [("broken", "one"), ("one", "broken")])
-def test_one_that_fails_is_named_last_and_the_others_run_to_their_end(
+def test_a_failed_target_is_named_last_and_the_others_run_to_the_end(
     tmp_path: Path, targets: tuple[str, ...]
 ) -> None:
     done = run(tmp_path, *targets)

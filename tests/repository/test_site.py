@@ -113,7 +113,7 @@ class Structure(HTMLParser):
 
 
 def test_the_site_shows_each_page_as_github_does(built: Path) -> None:
-    """Python-Markdown and GitHub differ in lists and tables; the documents avoid what differs."""
+    """Python-Markdown and GitHub differ in lists and tables; the documents avoid those."""
     github = MarkdownIt("commonmark").enable("table")
     differs = {}
     for source, html in pages_of(built):
@@ -154,7 +154,7 @@ def test_no_page_is_wider_than_the_screen_or_loads_from_another_server(
     assert errors == []
 
 
-def test_on_a_phone_a_cell_has_the_title_of_its_column(address: str, browser: Browser) -> None:
+def test_on_a_phone_a_cell_shows_the_title_of_its_column(address: str, browser: Browser) -> None:
     context = browser.new_context(viewport=PHONE, is_mobile=True)  # type: ignore[arg-type]
     page = context.new_page()
     page.goto(f"{address}user/troubleshooting/")
@@ -166,7 +166,7 @@ def test_on_a_phone_a_cell_has_the_title_of_its_column(address: str, browser: Br
     context.close()
 
 
-def test_a_reader_finds_a_reason_by_the_search(address: str, browser: Browser) -> None:
+def test_a_reason_is_found_by_the_search(address: str, browser: Browser) -> None:
     context = browser.new_context(viewport=DESKTOP)  # type: ignore[arg-type]
     page = context.new_page()
     page.goto(address, wait_until="networkidle")

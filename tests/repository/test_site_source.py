@@ -66,7 +66,7 @@ def test_every_entry_of_the_navigation_is_a_page() -> None:
         ("configs/argocd/README.md", "../../LICENSE", "../../LICENSE.md"),
     ],
 )
-def test_a_link_leads_to_the_page_that_the_site_has(page: str, link: str, rewritten: str) -> None:
+def test_a_link_points_to_the_page_of_the_site(page: str, link: str, rewritten: str) -> None:
     text = f"See [it]({link}), `[code]`."
 
     written = source.with_links_of_the_site(text, PurePosixPath(page))
@@ -82,7 +82,7 @@ def test_files_that_documents_link_to_are_pages() -> None:
     assert source.COPIES / "CHANGELOG.md" in PAGES
 
 
-def test_a_directory_is_a_list_of_its_files() -> None:
+def test_a_directory_link_becomes_a_list_of_its_files() -> None:
     helm = PAGES[source.COPIES / "configs" / "helm" / "index.md"]
     decisions = PAGES[source.DOCS / "decisions" / "index.md"]
 
@@ -90,7 +90,7 @@ def test_a_directory_is_a_list_of_its_files() -> None:
     assert "- [2. No finalizer on FineTuneJob](0002-no-finalizer.md)" in decisions
 
 
-def test_what_repeats_other_pages_is_not_searched() -> None:
+def test_pages_that_repeat_others_are_excluded_from_the_search() -> None:
     unsearched = {str(path) for path, text in PAGES.items() if text.startswith("---\nsearch:")}
 
     assert "docs/contributing/proofs.md" in unsearched
@@ -99,7 +99,7 @@ def test_what_repeats_other_pages_is_not_searched() -> None:
 
 
 @pytest.mark.parametrize("name", ["troubleshooting", "did-it-work"])
-def test_a_page_names_reasons_that_exist(name: str) -> None:
+def test_a_page_names_only_reasons_that_exist(name: str) -> None:
     named = set(CAMEL_CASE.findall((DOCS / "user" / f"{name}.md").read_text()))
     # Phases, conditions and API objects are in their own tables.
     others = {"FineTuneJob", "AdapterVerified", "CheckpointsSaved", "NetworkPolicy"}
@@ -108,7 +108,7 @@ def test_a_page_names_reasons_that_exist(name: str) -> None:
     assert len(named & set(NAMED_IN_PAGES)) > 10
 
 
-def test_the_page_on_results_describes_every_note() -> None:
+def test_the_results_page_documentation_describes_every_note() -> None:
     page = (DOCS / "user" / "did-it-work.md").read_text()
 
     assert [reason for reason in NoteReason if f"`{reason}`" not in page] == []

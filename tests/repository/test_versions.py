@@ -60,7 +60,7 @@ def test_the_chart_installs_the_operator_of_its_own_version() -> None:
 
 
 @pytest.mark.parametrize("project", PROJECTS)
-def test_a_project_needs_its_kin_at_its_own_version(project: str) -> None:
+def test_a_project_depends_on_its_sibling_projects_at_its_own_version(project: str) -> None:
     """Otherwise pip would combine parts of two releases."""
     declared = PROJECTS[project]
     extras = declared.get("optional-dependencies", {}).values()
@@ -70,7 +70,7 @@ def test_a_project_needs_its_kin_at_its_own_version(project: str) -> None:
     assert [need for need in kin if not need.endswith(f"=={VERSION}")] == []
 
 
-def test_dockerfiles_manifests_examples_and_guides_name_this_version_only() -> None:
+def test_dockerfiles_manifests_examples_and_guides_name_only_this_version() -> None:
     named = {
         str(file.relative_to(ROOT)): versions
         for file in texts()
@@ -102,18 +102,18 @@ def test_dockerfiles_manifests_examples_and_guides_name_this_version_only() -> N
         '    app.kubernetes.io/version: "9.9.9"\n',
     ],
 )
-def test_another_version_is_seen_in_each_form(text: str) -> None:
+def test_another_version_is_detected_in_each_form(text: str) -> None:
     assert versions_named_in(text) == {"9.9.9"}
 
 
-def test_the_changelog_begins_with_this_version() -> None:
+def test_the_changelog_starts_with_this_version() -> None:
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
     assert headings[0] == VERSION
 
 
 @pytest.mark.parametrize("project", PROJECTS)
-def test_a_project_tells_a_package_index_what_it_is(project: str) -> None:
+def test_a_project_has_complete_metadata_for_a_package_index(project: str) -> None:
     declared = PROJECTS[project]
     folder = ROOT / project
 
@@ -125,7 +125,7 @@ def test_a_project_tells_a_package_index_what_it_is(project: str) -> None:
     assert declared.get("urls") == PROJECTS["contract"].get("urls")
 
 
-def test_the_page_on_versions_names_what_is_pinned() -> None:
+def test_the_versions_page_lists_the_pinned_versions() -> None:
     page = (ROOT / "docs" / "reference" / "versions.md").read_text()
     extra = PROJECTS["trainer-image"]["optional-dependencies"]["train"]
     pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)", "\n".join(extra), re.MULTILINE))

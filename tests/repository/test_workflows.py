@@ -40,7 +40,7 @@ def test_a_workflow_calls_targets_that_exist(workflow: Path) -> None:
     assert set(called) <= set(TARGETS)
 
 
-def test_a_release_is_given_each_variable_that_it_refuses_to_run_without() -> None:
+def test_a_release_receives_each_variable_that_it_requires() -> None:
     (workflow,) = (it for it in WORKFLOWS if it.stem == "release")
     (step,) = (it for it in steps_of(workflow) if "make release" in it.get("run", ""))
     given = dict(re.findall(r'(\w+)="([^"]*)"', step["run"]))
@@ -52,7 +52,7 @@ def test_a_release_is_given_each_variable_that_it_refuses_to_run_without() -> No
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
-def test_a_workflow_may_write_nothing_but_the_draft_of_a_release(workflow: Path) -> None:
+def test_a_workflow_can_write_nothing_but_a_draft_release(workflow: Path) -> None:
     declared = yaml.safe_load(workflow.read_text())
     rights = [job["permissions"] for job in declared["jobs"].values() if "permissions" in job]
 
@@ -65,14 +65,14 @@ def test_a_workflow_may_write_nothing_but_the_draft_of_a_release(workflow: Path)
     )
 
 
-def test_updates_are_as_old_as_the_projects_own_policy_asks() -> None:
+def test_updates_wait_as_long_as_the_projects_policy_requires() -> None:
     policy = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]["exclude-newer"]
     updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
 
     assert {f"{update['cooldown']['default-days']} days" for update in updates} == {policy}
 
 
-def test_every_project_is_updated() -> None:
+def test_every_project_receives_updates() -> None:
     updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
     (python,) = (update for update in updates if update["package-ecosystem"] == "pip")
     projects = {f"/{file.parent.name}" for file in ROOT.glob("*/pyproject.toml")}

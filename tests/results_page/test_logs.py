@@ -12,7 +12,7 @@ FORGED = "2026-01-01T00:00:00.000Z INFO served"
 
 
 @pytest.mark.parametrize("kind", ORDERS)
-def test_no_value_and_no_librarys_message_gives_orders_or_begins_a_line(kind: str) -> None:
+def test_no_value_or_library_message_adds_control_codes_or_lines_to_the_log(kind: str) -> None:
     words = f"a{ORDERS[kind]}\n{FORGED}"
     record = logging.LogRecord("x", logging.INFO, "", 0, words, (), None)
     setattr(record, FIELDS, {"error": words})

@@ -43,7 +43,7 @@ def site() -> Iterator[Site]:
         yield Site(url, api)
 
 
-def test_the_list_needs_no_script(site: Site) -> None:
+def test_the_list_works_without_a_script(site: Site) -> None:
     site.api.put(a_job("balloon"), a_job("kite", phase="Failed"))
 
     page = site.get("?q=ball").text
@@ -55,7 +55,7 @@ def test_the_list_needs_no_script(site: Site) -> None:
 
 
 @pytest.mark.parametrize("address", ["?", "?namespace=research&name=balloon", "?view=compare"])
-def test_nobody_reads_anything_without_a_token(site: Site, address: str) -> None:
+def test_nothing_is_readable_without_a_token(site: Site, address: str) -> None:
     site.api.put(a_job("balloon"))
 
     answer = site.get(address, token=None)
@@ -65,14 +65,14 @@ def test_nobody_reads_anything_without_a_token(site: Site, address: str) -> None
     assert site.api.asked == []
 
 
-def test_a_token_that_the_api_server_does_not_take_is_refused_in_its_words(site: Site) -> None:
+def test_a_token_refused_by_the_api_server_is_refused_with_its_message(site: Site) -> None:
     answer = site.get("?", token="Bearer wrong")
 
     assert answer.status == 401
     assert "Unauthorized" in answer.text
 
 
-def test_who_may_list_but_not_get_sees_the_list_without_curves(site: Site) -> None:
+def test_a_user_who_may_list_but_not_get_sees_the_list_without_curves(site: Site) -> None:
     site.api.put(a_job("balloon"))
 
     listed = site.get("?", token=LISTER)
@@ -86,7 +86,7 @@ def test_who_may_list_but_not_get_sees_the_list_without_curves(site: Site) -> No
     assert "lister&quot; cannot get resource" in job.text
 
 
-def test_a_missing_job_is_no_comparison_of_the_others(site: Site) -> None:
+def test_a_missing_job_does_not_prevent_comparing_the_others(site: Site) -> None:
     site.api.put(a_job("balloon"), a_job("kite", config={"learning_rate": 1e-4}))
 
     page = site.get("?view=compare&job=research/balloon&job=research/gone&job=research/kite").text
@@ -132,7 +132,7 @@ def test_every_answer_forbids_foreign_code_and_frames(site: Site, address: str) 
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_long_list_is_read_in_chunks_and_bounded(
+def test_a_long_list_is_read_in_chunks_up_to_a_limit(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "CHUNK", 100)
@@ -150,7 +150,7 @@ def test_a_long_list_is_read_in_chunks_and_bounded(
     assert 'data-refresh="30"' in page
 
 
-def test_curves_are_read_of_the_jobs_on_the_page_that_have_any(site: Site) -> None:
+def test_curves_are_read_only_for_the_jobs_on_the_page_that_have_any(site: Site) -> None:
     site.api.put(*(a_job(f"job-{number:03}") for number in range(100)))
     site.api.put(a_job("aaa", phase="Queued", progress={}, lossHistory=[]))
 
@@ -160,7 +160,7 @@ def test_curves_are_read_of_the_jobs_on_the_page_that_have_any(site: Site) -> No
     assert sorted(single) == [f"job-{number:03}" for number in range(24)]
 
 
-def test_one_job_that_cannot_be_read_leaves_the_list_as_it_is(site: Site) -> None:
+def test_one_unreadable_job_does_not_change_the_list(site: Site) -> None:
     site.api.put(a_job("balloon"), a_job("kite"))
     path = f"{PREFIX}/namespaces/research/finetunejobs/kite"
     site.api.answers[path] = b'{"spec": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"
@@ -173,7 +173,7 @@ def test_one_job_that_cannot_be_read_leaves_the_list_as_it_is(site: Site) -> Non
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b'{"rows": 7}'])
-def test_an_answer_that_is_no_list_is_no_crash(site: Site, body: bytes) -> None:
+def test_an_answer_that_is_not_a_list_causes_no_crash(site: Site, body: bytes) -> None:
     site.api.answers[f"{PREFIX}/finetunejobs"] = body
 
     answer = site.get("?")

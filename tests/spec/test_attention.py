@@ -62,7 +62,7 @@ def strategy(config: Mapping[str, Any], model: Mapping[str, Any]) -> Strategy:
     ],
     ids=["padded", "packed", "packed and split", "wrapped", "padding-free"],
 )
-def test_torchs_own_attention_follows_the_rows(
+def test_torchs_attention_is_chosen_by_rows_and_hardware(
     named: Mapping[str, Any], rows: Mapping[str, Any], on_gpu: Attention, on_cpu: Attention
 ) -> None:
     assert expected({**rows, **named}) == on_gpu
@@ -71,12 +71,12 @@ def test_torchs_own_attention_follows_the_rows(
 
 
 @pytest.mark.parametrize("name", ["eager", "flash_attention_3", "kernels-community/flash-attn2"])
-def test_any_other_that_is_named_is_taken(name: str) -> None:
+def test_any_other_named_attention_is_used(name: str) -> None:
     assert expected({"attn_implementation": name, "packing": True}) == as_named(name)
     assert expected({"attn_implementation": name}, softcaps=True) == as_named(name)
 
 
-def test_packs_need_no_repeated_keys_and_eager_attention_needs_its_matrix() -> None:
+def test_packing_needs_no_repeated_keys_and_eager_attention_needs_its_mask() -> None:
     packed = {"packing": True, "per_device_train_batch_size": 4}
 
     assert expected(packed).name == VARLEN

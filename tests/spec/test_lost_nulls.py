@@ -24,7 +24,7 @@ def applied(**config: Any) -> str:
 
 
 @pytest.mark.parametrize("key", ["max_length", "max_seq_length"])
-def test_a_null_that_kubectl_left_out_is_told_with_what_holds_instead(key: str) -> None:
+def test_a_null_that_kubectl_dropped_is_reported_with_the_value_in_effect(key: str) -> None:
     sentence = (
         "kubectl apply removed this null, so the default 1024 applies: use kubectl apply "
         "--server-side"
@@ -33,14 +33,14 @@ def test_a_null_that_kubectl_left_out_is_told_with_what_holds_instead(key: str) 
     assert warnings(applied(**{key: None})) == [f"spec.config.{key}: {sentence}"]
 
 
-def test_a_null_that_changes_nothing_is_not_told() -> None:
+def test_a_dropped_null_that_changes_nothing_is_not_reported() -> None:
     assert warnings(applied(run_name=None, no_such_key=None)) == []
 
 
-def test_a_null_that_arrived_is_not_told() -> None:
+def test_a_null_that_was_kept_is_not_reported() -> None:
     assert warnings(applied(max_length=None), max_length=None) == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"spec": null}', '{"spec": {"config": [1]}}'])
-def test_an_annotation_that_says_nothing_is_passed_over(text: str) -> None:
+def test_an_annotation_without_information_is_ignored(text: str) -> None:
     assert warnings(text) == []

@@ -25,7 +25,7 @@ def warned(config: Mapping[str, Any], model: Mapping[str, Any] | None = None, gp
     return " | ".join(str(problem) for problem in problems if "image lacks" in str(problem))
 
 
-def test_the_table_says_shipped_of_what_the_images_lock_has() -> None:
+def test_the_table_marks_as_shipped_what_the_images_lock_contains() -> None:
     names = (line.split("==")[0].lower() for line in LOCK.read_text().splitlines() if "==" in line)
     locked = {name.strip().replace("_", "-") for name in names}
 
@@ -34,7 +34,7 @@ def test_the_table_says_shipped_of_what_the_images_lock_has() -> None:
         assert package.is_shipped is is_locked, package.name
 
 
-def test_every_optimizer_and_tracker_needs_a_package_or_is_torchs_own() -> None:
+def test_every_optimizer_and_tracker_needs_a_package_or_is_built_in() -> None:
     plain = {"adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "adagrad", "rmsprop"}
     optimizers = set(load_schema().properties[OPTIMIZER]["enum"])
 
@@ -42,7 +42,7 @@ def test_every_optimizer_and_tracker_needs_a_package_or_is_torchs_own() -> None:
     assert set(KNOWN_TRACKERS) - set(BY_KEY[TRACKERS]) == {"kubeflow"}
 
 
-def test_every_need_names_packages_of_the_table_and_a_way_without() -> None:
+def test_every_need_names_packages_of_the_table_and_an_alternative() -> None:
     needs = [need for values in BY_KEY.values() for need in values.values()]
     needs += [need for several in BY_STORAGE.values() for need in several]
 
@@ -64,7 +64,7 @@ def test_every_need_names_packages_of_the_table_and_a_way_without() -> None:
     ],
     ids=str,
 )
-def test_what_the_stock_image_lacks_is_warned_of_with_what_needs_none(
+def test_a_package_missing_in_the_stock_image_gets_a_warning_with_an_alternative(
     config: Mapping[str, Any], package: str, instead: str
 ) -> None:
     words = warned(config)
@@ -86,11 +86,11 @@ def test_what_the_stock_image_lacks_is_warned_of_with_what_needs_none(
     ],
     ids=str,
 )
-def test_what_the_stock_image_has_is_not_warned_of(config: Mapping[str, Any]) -> None:
+def test_a_package_in_the_stock_image_gets_no_warning(config: Mapping[str, Any]) -> None:
     assert warned(config) == ""
 
 
-def test_a_job_with_an_image_of_its_own_is_not_warned() -> None:
+def test_a_job_with_its_own_image_gets_no_warning() -> None:
     spec = {
         "config": {**SOUND, "optim": "lomo"},
         "output": {"uri": "s3://b/o"},
@@ -122,7 +122,7 @@ def test_a_job_with_an_image_of_its_own_is_not_warned() -> None:
     ],
     ids=str,
 )
-def test_what_a_models_config_json_says_it_needs_is_warned_of(
+def test_packages_that_a_models_config_json_requires_get_a_warning(
     model: Mapping[str, Any], words: str
 ) -> None:
     config = {"use_peft": True}

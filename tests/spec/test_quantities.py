@@ -25,5 +25,5 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
         (10**30, f"{10**30 // DAY}d1h"),
     ],
 )
-def test_duration_shows_two_units(seconds: float, text: str) -> None:
+def test_a_duration_shows_two_units(seconds: float, text: str) -> None:
     assert render_duration(seconds) == text

@@ -18,12 +18,12 @@ def told(**spec: Any) -> list[str]:
     return [str(problem) for problem in check_shape(body | {"spec": body["spec"] | spec})]
 
 
-def test_the_schema_is_that_of_the_crd() -> None:
+def test_the_schema_matches_the_crd() -> None:
     for schema in SCHEMAS:
         assert schema.read_text() == render(schema), "run make generate"
 
 
-def test_a_keyword_that_no_check_knows_stops_the_generator() -> None:
+def test_an_unsupported_keyword_stops_the_generator() -> None:
     crd = yaml.safe_load(CRD.read_text())
     spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     spec["properties"]["image"]["multipleOf"] = 2
@@ -32,11 +32,11 @@ def test_a_keyword_that_no_check_knows_stops_the_generator() -> None:
         build_schema(crd, "config")
 
 
-def test_a_job_as_the_api_server_has_it_is_right() -> None:
+def test_a_job_as_stored_by_the_api_server_is_valid() -> None:
     assert told() == []
 
 
-def test_what_the_api_server_fills_in_may_be_null() -> None:
+def test_fields_that_the_api_server_defaults_may_be_null() -> None:
     assert told(retry=None, resources={"nodes": None}) == []
 
 
@@ -116,7 +116,7 @@ def test_what_the_api_server_fills_in_may_be_null() -> None:
     ],
     ids=json.dumps,
 )
-def test_a_wrong_field_is_told_with_what_to_write(spec: dict[str, Any], sentence: str) -> None:
+def test_a_wrong_field_is_reported_with_what_to_write(spec: dict[str, Any], sentence: str) -> None:
     assert told(**spec) == [sentence]
 
 
@@ -141,11 +141,11 @@ def test_a_wrong_field_is_told_with_what_to_write(spec: dict[str, Any], sentence
     ],
     ids=json.dumps,
 )
-def test_a_wrong_head_is_told(given: dict[str, Any], sentence: str) -> None:
+def test_a_wrong_header_field_is_reported(given: dict[str, Any], sentence: str) -> None:
     assert [str(problem) for problem in check_shape(a_job_body() | given)] == [sentence]
 
 
-def test_a_missing_head_is_told() -> None:
+def test_missing_header_fields_are_reported() -> None:
     assert [str(problem) for problem in check_shape({"metadata": {"name": "a"}})] == [
         "apiVersion: missing: write apiVersion: finetune.dev/v1alpha1",
         "kind: missing: write kind: FineTuneJob",
@@ -153,7 +153,7 @@ def test_a_missing_head_is_told() -> None:
     ]
 
 
-def test_a_field_under_another_name_is_not_missing_as_well() -> None:
+def test_a_misspelt_field_is_not_also_reported_missing() -> None:
     body = a_job_body()
     body["spec"]["ouput"] = body["spec"].pop("output")
 
@@ -162,9 +162,9 @@ def test_a_field_under_another_name_is_not_missing_as_well() -> None:
     ]
 
 
-def test_a_name_may_be_generated() -> None:
+def test_a_generated_name_is_accepted() -> None:
     assert check_shape(a_job_body() | {"metadata": {"generateName": "balloon-"}}) == ()
 
 
-def test_the_config_is_not_in_the_schema() -> None:
+def test_the_config_is_not_part_of_the_schema() -> None:
     assert job_schema()["properties"]["config"] == {"type": ["object"]}

@@ -11,7 +11,7 @@ from testbed import demo, images
 pytestmark = [pytest.mark.storage, pytest.mark.slow]
 
 
-def test_the_demo_leaves_an_adapter_and_a_report(
+def test_the_demo_produces_an_adapter_and_a_report(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "configs").symlink_to(images.REPOSITORY / "configs")

@@ -32,7 +32,7 @@ def a_client(store: ObjectStore, bucket: str, *, secret_key: str | None = None) 
     )
 
 
-def test_it_gives_back_what_was_put(store: ObjectStore) -> None:
+def test_a_stored_object_is_read_back_unchanged(store: ObjectStore) -> None:
     client = a_client(store, "models")
 
     client.put("balloon/adapter", b"weights")
@@ -40,19 +40,19 @@ def test_it_gives_back_what_was_put(store: ObjectStore) -> None:
     assert bytes(client.get("balloon/adapter").bytes()) == b"weights"
 
 
-def test_it_refuses_a_wrong_key(store: ObjectStore) -> None:
+def test_a_wrong_key_is_refused(store: ObjectStore) -> None:
     stranger = a_client(store, "models", secret_key="guessed")
 
     with pytest.raises(BaseError, match="SignatureDoesNotMatch"):
         stranger.put("balloon/adapter", b"weights")
 
 
-def test_it_does_not_make_a_missing_bucket(store: ObjectStore) -> None:
+def test_a_missing_bucket_is_not_created(store: ObjectStore) -> None:
     with pytest.raises(FileNotFoundError, match="NoSuchBucket"):
         a_client(store, "missing").put("balloon/adapter", b"weights")
 
 
-def test_making_a_bucket_again_keeps_what_is_in_it(store: ObjectStore) -> None:
+def test_creating_an_existing_bucket_keeps_its_objects(store: ObjectStore) -> None:
     client = a_client(store, "models")
     client.put("kept", b"still here")
 
@@ -61,7 +61,7 @@ def test_making_a_bucket_again_keeps_what_is_in_it(store: ObjectStore) -> None:
     assert bytes(client.get("kept").bytes()) == b"still here"
 
 
-def test_two_stores_on_one_machine_know_nothing_of_each_other(store: ObjectStore) -> None:
+def test_two_stores_on_one_machine_are_independent(store: ObjectStore) -> None:
     with ObjectStore.start() as other:
         other.make_bucket("only-there")
         a_client(other, "only-there").put("key", b"value")
@@ -70,7 +70,7 @@ def test_two_stores_on_one_machine_know_nothing_of_each_other(store: ObjectStore
             a_client(store, "only-there").get("key")
 
 
-def test_a_store_with_a_folder_of_its_own_finds_its_objects_again(tmp_path: Path) -> None:
+def test_a_restarted_store_with_its_own_directory_has_its_objects(tmp_path: Path) -> None:
     with ObjectStore.start(tmp_path) as store:
         store.make_bucket("models")
         a_client(store, "models").put("key", b"value")
@@ -79,7 +79,7 @@ def test_a_store_with_a_folder_of_its_own_finds_its_objects_again(tmp_path: Path
         assert bytes(a_client(store, "models").get("key").bytes()) == b"value"
 
 
-def test_it_listens_on_127_0_0_1_only(store: ObjectStore) -> None:
+def test_the_store_listens_on_127_0_0_1_only(store: ObjectStore) -> None:
     listening = subprocess.run(
         ["ss", "-ltnpH"], capture_output=True, text=True, check=True
     ).stdout.splitlines()

@@ -56,7 +56,7 @@ def at(uri: str) -> Store:
     return open_store(uri, os.environ)
 
 
-def test_a_folder_goes_up_and_comes_down_byte_for_byte(tmp_path: Path) -> None:
+def test_a_directory_is_uploaded_and_downloaded_byte_for_byte(tmp_path: Path) -> None:
     files = {"model.safetensors": os.urandom(20 * MEGABYTE), "a/b.json": b"{}", "empty": b""}
     folder = a_folder(tmp_path / "here", files)
     store = at("s3://models/round-trip")
@@ -71,12 +71,12 @@ def test_a_folder_goes_up_and_comes_down_byte_for_byte(tmp_path: Path) -> None:
         assert (tmp_path / "there" / "adapter" / name).read_bytes() == body
 
 
-def test_of_two_jobs_that_claim_a_place_at_the_same_moment_one_gets_it() -> None:
+def test_one_of_two_jobs_that_claim_a_location_at_the_same_time_gets_it() -> None:
     for number in range(20):
         require_one_owner(claim_together(at(f"s3://models/claimed-{number}")))
 
 
-def test_a_place_is_taken_over_from_another_cluster() -> None:
+def test_a_location_can_be_taken_over_from_another_cluster() -> None:
     store = at("s3://models/taken-over")
     assert claim_in_cluster(store, cluster="51c0-theirs") is None
     assert claim_in_cluster(store, cluster="8f4e-ours") is not None
@@ -87,7 +87,7 @@ def test_a_place_is_taken_over_from_another_cluster() -> None:
     assert claim_in_cluster(store, cluster="51c0-theirs") is not None
 
 
-def test_a_store_that_can_be_told_of_no_conditions_is_claimed_all_the_same(
+def test_a_location_in_a_store_without_conditional_writes_is_still_claimed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_CONDITIONAL_PUT", "disabled")
@@ -97,7 +97,7 @@ def test_a_store_that_can_be_told_of_no_conditions_is_claimed_all_the_same(
     assert claim(store, "kite") is not None
 
 
-def test_a_store_that_refuses_conditions_is_written_without_one(
+def test_a_store_that_refuses_conditional_writes_is_written_without_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Refusing(BaseHTTPRequestHandler):
@@ -123,7 +123,7 @@ def test_a_store_that_refuses_conditions_is_written_without_one(
     assert statuses == [501, 200]
 
 
-def test_a_prefix_is_a_folder_and_not_the_beginning_of_a_name() -> None:
+def test_a_prefix_is_a_directory_and_not_the_start_of_a_name() -> None:
     at("s3://models").write("run/config.json", b"{}")
     at("s3://models").write("run-2/config.json", b"{}")
 
@@ -131,7 +131,7 @@ def test_a_prefix_is_a_folder_and_not_the_beginning_of_a_name() -> None:
 
 
 @pytest.mark.parametrize("action", ["sizes", "read", "write"])
-def test_a_wrong_key_is_the_users_and_final(action: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_key_is_a_final_user_error(action: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "guessed")
     store = at("s3://models/balloon")
     actions = {
@@ -161,7 +161,7 @@ SUPERVISOR = [sys.executable, "-m", "finetune_trainer.attempt.supervisor"]
 @pytest.mark.parametrize(
     "name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"]
 )
-def test_a_newline_after_a_secrets_value_changes_nothing(
+def test_a_newline_after_a_secrets_value_is_ignored(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, f"{os.environ[name]}\n")
@@ -189,7 +189,7 @@ def test_a_missing_bucket_is_named(action: str) -> None:
     assert caught.value.failure.reason == "BucketNotFound"
 
 
-def test_an_unreachable_store_is_nobodys_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_store_is_not_a_user_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setattr(cloud, "RETRY", {**cloud.RETRY, "retry_timeout": timedelta(seconds=1)})
 
@@ -204,7 +204,7 @@ def fetch_data(name: str, tmp_path: Path) -> Path | None:
     return fetch("dataset_name", name, tmp_path / "data", os.environ, StopRequest())
 
 
-def test_a_missing_data_set_names_the_nearest_one(tmp_path: Path) -> None:
+def test_a_missing_dataset_names_the_nearest_one(tmp_path: Path) -> None:
     at("s3://datasets/windrose").write("train.jsonl", b"{}\n")
 
     with pytest.raises(AttemptFailed) as caught:
@@ -216,7 +216,7 @@ def test_a_missing_data_set_names_the_nearest_one(tmp_path: Path) -> None:
     assert "did you mean windrose?" in failure.remedy
 
 
-def test_a_stop_ends_a_transfer_without_waiting_for_it(tmp_path: Path) -> None:
+def test_a_stop_aborts_a_transfer_without_waiting_for_it(tmp_path: Path) -> None:
     store = at("s3://models/stopped")
     transfer.upload(store, a_folder(tmp_path, {f"{n}": b"x" for n in range(50)}), "")
     stop = StopRequest()
@@ -240,7 +240,7 @@ checkpoints.write(store, Path(sys.argv[1]), 4, writer)
 
 
 @pytest.mark.parametrize("milliseconds", [0, 40, 80, 160, 320])
-def test_a_kill_during_upload_leaves_a_whole_checkpoint_or_none(
+def test_a_kill_during_upload_leaves_a_complete_checkpoint_or_none(
     milliseconds: int, tmp_path: Path
 ) -> None:
     store = at("s3://models/killed")
@@ -264,7 +264,7 @@ def test_a_kill_during_upload_leaves_a_whole_checkpoint_or_none(
     assert fetched == (files if checkpoint.step == 4 else {"optimizer.pt": b"older"})
 
 
-def test_a_checkpoint_waits_for_a_store_that_does_not_take_it(
+def test_a_checkpoint_waits_for_a_store_that_refuses_it(
     server: ObjectStore, tmp_path: Path
 ) -> None:
     workspace, failures, saved = Workspace(root=tmp_path), list[str](), list[int]()
@@ -294,7 +294,7 @@ def test_a_checkpoint_waits_for_a_store_that_does_not_take_it(
     assert (fetched.folder / "optimizer.pt").read_bytes() == b"moments"
 
 
-def test_a_model_is_known_from_two_small_reads() -> None:
+def test_a_models_properties_are_read_with_two_small_requests() -> None:
     header = b'{"w": {"dtype": "F32", "shape": [7, 11], "data_offsets": [0, 308]}}'
     store = at("s3://models/tiny")
     store.write("config.json", b'{"hidden_size": 7}')
@@ -313,7 +313,7 @@ def test_a_model_is_known_from_two_small_reads() -> None:
         pytest.param("s3://datasets/one", "", id="a folder"),
     ],
 )
-def test_data_are_fetched_as_what_they_are(uri: str, expected: str, tmp_path: Path) -> None:
+def test_fetched_data_keep_their_file_type(uri: str, expected: str, tmp_path: Path) -> None:
     at("s3://datasets/one").write("train.csv", b"text\nAt 7.\n")
 
     found = fetch("dataset_name", uri, tmp_path / "inputs", os.environ, StopRequest())
@@ -329,7 +329,7 @@ def test_data_are_fetched_as_what_they_are(uri: str, expected: str, tmp_path: Pa
         pytest.param("s3://models/other", "", id="a tokenizer"),
     ],
 )
-def test_a_chat_template_is_fetched_without_the_weights_beside_it(
+def test_a_chat_template_is_fetched_without_the_weights_next_to_it(
     uri: str, expected: str, tmp_path: Path
 ) -> None:
     store = at("s3://models/other")

@@ -38,11 +38,15 @@ def crd_columns() -> list[dict[str, str]]:
 
 
 def cell(job: Body, path: str) -> Any:
-    """The value at such a path; the condition Ready's reason is the only filter among them."""
+    """The value at such a path; the condition Ready's reason is the only filter among them, and the
+    first note's the only place in a list."""
     if "conditions" in path:
         conditions = _mapping(job.get("status")).get("conditions")
         listed = conditions if isinstance(conditions, list) else []
         return next((it["reason"] for it in listed if it["type"] == "Ready"), None)
+    if "notes" in path:
+        notes = _mapping(job.get("status")).get("notes")
+        return notes[0].get("reason") if isinstance(notes, list) and notes else None
     value: Any = job
     for name in path.strip(".").split("."):
         value = value.get(name) if isinstance(value, Mapping) else None

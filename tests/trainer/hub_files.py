@@ -36,7 +36,7 @@ class FileHub:
     breaks: dict[str, int] = field(default_factory=dict)
     """File -> the number of further responses that are broken off in the middle."""
     stops_at: dict[str, int] = field(default_factory=dict)
-    """File -> the byte at which the hub stops forever, until it is removed from here."""
+    """File -> the byte at which the hub stops until it is removed from here."""
     damages: dict[str, int] = field(default_factory=dict)
     """File -> the number of further responses that have a wrong first byte."""
     statuses: list[int] = field(default_factory=list)
@@ -149,11 +149,14 @@ def _send_in_pieces(
         piece = body[place : place + size]
         limit = hub.stops_at.get(name)
         if limit is not None and begin + place + len(piece) > limit:
-            request.wfile.write(piece[: limit - begin - place])
+            sent = max(0, limit - begin - place)
+            request.wfile.write(piece[:sent])
             request.wfile.flush()
             hub.stopped.set()
-            hub.ended.wait()
-            return
+            while name in hub.stops_at:
+                if hub.ended.wait(0.05):
+                    return
+            piece = piece[sent:]
         if hub.breaks.get(name) and place + size >= len(body) / 2:
             hub.breaks[name] -= 1
             request.wfile.write(piece[: len(piece) // 2])

@@ -24,7 +24,7 @@ def parser() -> Any:
     return TrlParser(CONFIG_TYPES)
 
 
-def test_every_key_of_the_parser_is_in_the_schema_and_the_reverse(parser: Any) -> None:
+def test_the_schema_and_the_parser_have_the_same_keys(parser: Any) -> None:
     taken = {action.dest for action in parser._actions if action.dest != "help"}
 
     assert taken | {"env"} == set(PROPERTIES)
@@ -36,7 +36,7 @@ def test_the_contract_has_the_schema_of_the_pinned_trl() -> None:
     assert json.loads(json.dumps(build_schema()["properties"])) == PROPERTIES
 
 
-def test_trls_own_defaults_are_not_refused() -> None:
+def test_trls_own_defaults_are_accepted() -> None:
     defaults = {key: schema["default"] for key, schema in PROPERTIES.items() if "default" in schema}
     # From a file its parser refuses this key's default, a text.
     del defaults["debug"]
@@ -45,7 +45,7 @@ def test_trls_own_defaults_are_not_refused() -> None:
     assert [str(problem) for problem in problems_of(config) if not problem.is_warning] == []
 
 
-def test_choices_are_those_that_the_parser_enforces(parser: Any) -> None:
+def test_the_choices_match_those_the_parser_enforces(parser: Any) -> None:
     enforced = {
         action.dest: list(action.choices)
         for action in parser._actions

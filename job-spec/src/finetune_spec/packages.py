@@ -48,6 +48,8 @@ _ALL = (
     _package("galore-torch", "galore_torch", _OPTIMIZERS),
     _package("lomo-optim", "lomo_optim", _OPTIMIZERS),
     _package("grokadamw", "grokadamw", _OPTIMIZERS),
+    # Small, and not shipped: transformers 5.23 switches it to its averaged weights in evaluations
+    # only. A checkpoint that is saved after a step would have the weights of that step.
     _package("schedulefree", "schedulefree", _OPTIMIZERS),
     _package("apollo-torch", "apollo_torch", _OPTIMIZERS),
     _package("torch-optimi", "optimi", _OPTIMIZERS),

@@ -19,16 +19,16 @@ def a_figure(ours: list[float], theirs: list[float], digits: int = 1) -> Figure:
     return Figure(name="CPU per job", unit="ms", ours=ours, theirs=theirs, digits=digits)
 
 
-def test_sides_take_turns_so_that_neither_is_always_first() -> None:
+def test_the_two_sides_alternate_so_that_neither_always_runs_first() -> None:
     assert list(order(4)) == [OURS, THEIRS, THEIRS, OURS, OURS, THEIRS, THEIRS, OURS]
 
 
-def test_each_side_has_as_many_rounds_as_were_asked_for() -> None:
+def test_each_side_runs_the_requested_number_of_rounds() -> None:
     for rounds in range(1, 6):
         assert Counter(order(rounds)) == {OURS: rounds, THEIRS: rounds}
 
 
-def test_a_row_has_both_medians_and_the_ratios_of_neighbours() -> None:
+def test_a_row_contains_both_medians_and_the_ratios_of_adjacent_rounds() -> None:
     # The machine was twice as busy in the second pair: the ratio is the same for both.
     figure = a_figure(ours=[10, 20, 12], theirs=[20, 40, 24])
 
@@ -43,15 +43,15 @@ def test_the_ratio_is_the_median_of_ratios_and_not_the_ratio_of_medians() -> Non
     assert row(a_figure(ours=[3, 1, 2], theirs=[1, 2, 4])).endswith("| 0.50 (0.50 to 3.00) |")
 
 
-def test_one_round_has_no_range() -> None:
+def test_a_single_round_has_no_range() -> None:
     assert row(a_figure(ours=[5], theirs=[10])).endswith("| 0.50 |")
 
 
-def test_nothing_on_the_other_side_has_no_ratio() -> None:
+def test_a_zero_on_the_other_side_gives_no_ratio() -> None:
     assert row(a_figure(ours=[5], theirs=[0])).endswith("| nan |")
 
 
-def test_a_figure_of_one_side_with_fewer_rounds_is_no_row() -> None:
+def test_a_metric_with_fewer_rounds_on_one_side_gets_no_row() -> None:
     with pytest.raises(ValueError, match="shorter"):
         row(a_figure(ours=[1, 2], theirs=[1]))
 
@@ -68,7 +68,7 @@ def test_a_figure_of_one_side_with_fewer_rounds_is_no_row() -> None:
         ([1, 2], 0.5, 1),
     ],
 )
-def test_a_percentile_is_a_value_that_was_seen(
+def test_a_percentile_is_an_observed_value(
     values: list[float], share: float, expected: float
 ) -> None:
     assert percentile(values, share) == expected
@@ -80,7 +80,7 @@ def an_event(verb: str, resource: str, *, user: str = "me", code: int = 200, **r
     return {"verb": verb, "user": {"username": user}, "objectRef": target, "responseStatus": status}
 
 
-def test_writes_are_told_by_kind_for_each_job_and_refused_ones_apart() -> None:
+def test_writes_are_counted_by_kind_per_job_and_refused_ones_separately() -> None:
     audit = [
         *2 * [an_event("create", "jobs", code=201)],
         *4 * [an_event("patch", "finetunejobs", subresource="status")],
@@ -105,5 +105,5 @@ def test_writes_are_told_by_kind_for_each_job_and_refused_ones_apart() -> None:
         pytest.param(an_event("get", "jobs"), id="a read"),
     ],
 )
-def test_what_is_no_write_for_a_job_is_not_counted(event: Event) -> None:
+def test_requests_that_are_not_writes_for_a_job_are_not_counted(event: Event) -> None:
     assert writes_of({"me"}, [event], {"burst"}) == {}

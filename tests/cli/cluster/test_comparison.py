@@ -14,7 +14,7 @@ def a_job(name: str, *, progress: dict[str, float] | None = None, **config: Any)
     }
 
 
-def test_only_what_differs_is_told_and_what_came_of_it() -> None:
+def test_a_comparison_lists_only_differences_and_results() -> None:
     one = a_job("one", progress={"loss": 0.5}, learning_rate=2e-4, lora_r=16, packing=True)
     other = a_job("other", progress={"loss": 0.25}, learning_rate=1e-4, lora_r=16)
 
@@ -28,7 +28,7 @@ def test_only_what_differs_is_told_and_what_came_of_it() -> None:
     ]
 
 
-def test_a_null_is_told_from_nothing() -> None:
+def test_a_null_is_distinguished_from_an_absent_key() -> None:
     assert comparison.differences({"max_length": None}, {}) == [("max_length", "null", "-")]
     assert comparison.differences({"a": 1}, {"a": 1}) == []
 
@@ -38,7 +38,7 @@ def a_trained(name: str) -> dict[str, Any]:
     return {"metadata": {"name": name}, "status": {"lossHistory": history}}
 
 
-def test_losses_are_drawn_so_that_they_can_be_told_apart_without_colours() -> None:
+def test_loss_curves_are_distinguishable_without_colours() -> None:
     picture = curves.draw([a_trained("one"), a_trained("other")], width=60, height=15)
 
     assert "one" in picture
@@ -51,6 +51,6 @@ def test_a_terminal_gets_colours() -> None:
     assert "\x1b" in curves.draw([a_trained("one")], is_coloured=True)
 
 
-def test_a_job_without_a_loss_says_so() -> None:
+def test_a_job_without_a_loss_is_refused_with_a_clear_message() -> None:
     with pytest.raises(ValueError, match="new: no loss has been reported yet"):
         curves.draw([{"metadata": {"name": "new"}}])

@@ -99,7 +99,7 @@ def printed_by(
     ],
     ids=" ".join,
 )
-def test_no_text_of_a_job_gives_a_terminal_orders_or_looks_like_a_line_of_ours(
+def test_no_text_of_a_job_emits_terminal_control_codes_or_imitates_our_output(
     kubectl: Callable[[Mapping[str, Any]], None],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -127,7 +127,7 @@ def test_no_text_of_a_job_gives_a_terminal_orders_or_looks_like_a_line_of_ours(
     ],
     ids=" ".join,
 )
-def test_nothing_that_kubectl_or_a_pod_prints_gives_a_terminal_orders(
+def test_nothing_printed_by_kubectl_or_a_pod_emits_terminal_control_codes(
     kubectl: Callable[[Mapping[str, Any]], None],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -147,7 +147,7 @@ def test_nothing_that_kubectl_or_a_pod_prints_gives_a_terminal_orders(
     assert orders_in(told, allowed="\n\t") == []
 
 
-def test_an_address_that_no_command_line_can_hold_is_refused_in_a_sentence(
+def test_an_address_that_does_not_fit_a_command_line_is_refused(
     kubectl: Callable[[Mapping[str, Any]], None],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -158,7 +158,7 @@ def test_an_address_that_no_command_line_can_hold_is_refused_in_a_sentence(
     assert orders_in(told) == []
 
 
-def test_a_success_lists_one_artifact_whatever_its_address_says(
+def test_a_success_lists_one_artifact_even_with_a_hostile_address(
     kubectl: Callable[[Mapping[str, Any]], None],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -173,7 +173,7 @@ def test_a_success_lists_one_artifact_whatever_its_address_says(
     assert told.startswith("Succeeded after 3 steps.\n")
 
 
-def test_words_after_tab_give_no_orders(
+def test_completions_emit_no_terminal_control_codes(
     kubectl: Callable[[Mapping[str, Any]], None],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -198,7 +198,7 @@ def read_all(terminal: int) -> str:
     return b"".join(parts).decode()
 
 
-def test_a_bar_has_no_orders_in_it(
+def test_a_progress_bar_contains_no_hostile_control_codes(
     kubectl: Callable[[Mapping[str, Any]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetune_cli.cluster.watching import WatchDisplay

@@ -34,20 +34,20 @@ def a_pod(
     }
 
 
-def test_a_headline_says_why() -> None:
+def test_a_headline_includes_the_reason() -> None:
     assert job_texts.headline(a_job()) == "Running: trains"
     assert job_texts.headline(a_job("Retrying", message="in 20 s", attempt=2)) == (
         "Retrying (attempt 2): in 20 s"
     )
 
 
-def test_a_job_that_nobody_has_looked_at_says_so() -> None:
+def test_a_job_without_a_status_is_shown_as_pending() -> None:
     job = {"metadata": {"name": "new"}, "spec": {}}
 
     assert job_texts.headline(job) == "Pending: the operator has not looked at it yet"
 
 
-def test_a_success_has_its_figures_and_its_artifact() -> None:
+def test_a_success_shows_its_metrics_and_artifact() -> None:
     job = a_job(
         "Succeeded",
         progress={"step": 9, "loss": 0.5, "evalLoss": 0.6, "baseEvalLoss": 3.25},
@@ -64,7 +64,7 @@ def test_a_success_has_its_figures_and_its_artifact() -> None:
     ]
 
 
-def test_a_failure_has_its_remedy() -> None:
+def test_a_failure_shows_its_remedy() -> None:
     failure = {"reason": "ModelNotFound", "message": "there is none", "remedy": "correct it"}
 
     assert job_texts.ending(a_job("Failed", failure=failure)).splitlines() == [
@@ -73,7 +73,7 @@ def test_a_failure_has_its_remedy() -> None:
     ]
 
 
-def test_a_failure_that_quotes_data_gives_a_terminal_no_orders() -> None:
+def test_a_failure_that_quotes_data_emits_no_terminal_control_codes() -> None:
     failure = {"reason": "InvalidRow", "message": "row 3 is\x1b[2J", "remedy": "correct \x07it"}
 
     assert "\x1b" not in job_texts.ending(a_job("Failed", failure=failure))
@@ -81,7 +81,7 @@ def test_a_failure_that_quotes_data_gives_a_terminal_no_orders() -> None:
     assert "\x1b" not in job_texts.headline(a_job(message="waits\x1b[2J"))
 
 
-def test_a_job_that_was_refused_says_what_is_wrong() -> None:
+def test_a_refused_job_shows_what_is_wrong() -> None:
     assert job_texts.ending(a_job("Failed", message="spec.config: wrong")) == "spec.config: wrong"
 
 
@@ -97,19 +97,19 @@ def test_a_job_that_was_refused_says_what_is_wrong() -> None:
         ("of a newer operator", 70),
     ],
 )
-def test_a_failed_job_ends_the_command_as_its_run_would_here(category: str, code: int) -> None:
+def test_a_failed_job_exits_with_the_code_of_a_local_run(category: str, code: int) -> None:
     failure = {"reason": "Any", "message": "it failed", "category": category}
 
     assert job_texts.exit_code(a_job("Failed", failure=failure)) == code
 
 
-def test_a_refused_job_must_be_changed_and_a_running_one_has_not_failed() -> None:
+def test_a_refused_job_exits_with_an_error_and_a_running_one_does_not() -> None:
     assert job_texts.exit_code(a_job("Failed", message="spec.config: wrong")) == 64
     assert job_texts.exit_code(a_job("Running")) == 0
     assert job_texts.exit_code(a_job("Succeeded")) == 0
 
 
-def test_each_attempt_says_how_it_ended() -> None:
+def test_each_attempt_shows_how_it_ended() -> None:
     attempts = [
         {"number": 1, "result": "Interrupted", "reason": "Evicted", "stepsLost": 3},
         {"number": 2, "result": "Running"},
@@ -121,7 +121,7 @@ def test_each_attempt_says_how_it_ended() -> None:
     ]
 
 
-def test_answers_stand_below_their_prompt_and_give_a_terminal_no_orders() -> None:
+def test_answers_are_listed_below_their_prompt_without_control_codes() -> None:
     known = {"prompt": "Name a\ncolour.", "before": "\x1b[2J", "after": "Blue."}
 
     assert job_texts.answers(a_job(answers=[known, {"prompt": "Why?"}])) == [
@@ -151,13 +151,13 @@ def test_answers_stand_below_their_prompt_and_give_a_terminal_no_orders() -> Non
         ),
     ],
 )
-def test_the_log_that_tells_most_is_read(
+def test_the_most_informative_pod_log_is_chosen(
     pods: list[dict[str, Any]], attempt: int, chosen: str | None
 ) -> None:
     assert job_texts.pod_to_read(a_job(attempt=attempt), pods) == chosen
 
 
-def test_without_a_terminal_there_is_a_line_for_each_change_and_every_tenth() -> None:
+def test_without_a_terminal_each_change_and_every_tenth_step_gets_a_line() -> None:
     stream = StringIO()
     display = WatchDisplay(stream)
 
@@ -179,13 +179,13 @@ def test_without_a_terminal_there_is_a_line_for_each_change_and_every_tenth() ->
     ]
 
 
-def test_kubectls_watch_is_read_document_by_document() -> None:
+def test_the_watch_output_of_kubectl_is_parsed_document_by_document() -> None:
     stream = StringIO('{\n    "a": {\n        "b": 1\n    }\n}\n{\n    "a": 2\n}\n{\n    "cut')
 
     assert list(read_documents(stream)) == [{"a": {"b": 1}}, {"a": 2}]
 
 
-def test_a_success_ends_with_what_its_user_should_know() -> None:
+def test_a_success_ends_with_its_warnings() -> None:
     left_out = {"severity": "Warning", "reason": "RowsLeftOut", "message": "2 of 8 rows\n\x1b[2J"}
     job = a_job("Succeeded", progress={"step": 9}, notes=[left_out])
 
@@ -195,8 +195,8 @@ def test_a_success_ends_with_what_its_user_should_know() -> None:
     ]
 
 
-def test_a_neighbours_job_of_any_depth_hides_nobodys_jobs(tmp_path: Path) -> None:
-    """A stand-in for kubectl prints what the API server would."""
+def test_a_deeply_nested_job_does_not_hide_other_jobs(tmp_path: Path) -> None:
+    """A fake kubectl prints the API server's answer."""
     deep = '{"a":' * 9_000 + "1" + "}" * 9_000
     (tmp_path / "jobs.json").write_text(f'{{"items": [{{"spec": {deep}}}, {{"name": "own"}}]}}')
     kubectl = tmp_path / "kubectl"

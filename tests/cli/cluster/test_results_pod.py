@@ -35,7 +35,7 @@ def a_pod(**given: Any) -> dict[str, Any]:
     return build_pod(JOB, batch_job)
 
 
-def test_it_can_read_what_the_attempt_could_and_asks_for_no_gpu() -> None:
+def test_the_results_pod_has_the_attempts_access_and_requests_no_gpu() -> None:
     spec = a_pod(**MANY_GPUS)["spec"]
     (container,) = spec["containers"]
 
@@ -48,7 +48,7 @@ def test_it_can_read_what_the_attempt_could_and_asks_for_no_gpu() -> None:
     assert "nvidia.com/gpu" not in str(container["resources"])
 
 
-def test_it_mounts_nothing_that_may_be_gone_or_is_large() -> None:
+def test_the_results_pod_mounts_no_large_or_deletable_volume() -> None:
     spec = a_pod(**MANY_GPUS)["spec"]
     (container,) = spec["containers"]
 
@@ -56,7 +56,7 @@ def test_it_mounts_nothing_that_may_be_gone_or_is_large() -> None:
     assert [mount["name"] for mount in container["volumeMounts"]] == ["work", "tmp", "ca"]
 
 
-def test_it_ends_with_its_hour_and_with_its_job() -> None:
+def test_the_results_pod_ends_after_an_hour_or_with_its_job() -> None:
     pod = a_pod()
     (owner,) = pod["metadata"]["ownerReferences"]
 
@@ -66,7 +66,7 @@ def test_it_ends_with_its_hour_and_with_its_job() -> None:
     assert not any("finetune.dev" in label for label in pod["metadata"]["labels"])
 
 
-def test_it_has_limits_of_the_kinds_that_a_quota_demands_of_the_attempt() -> None:
+def test_the_results_pod_sets_the_limits_that_the_attempts_quota_requires() -> None:
     limits = {"cpu": "8", "ephemeralStorage": "200Gi"}
     demanding = {"resources": {"ephemeralStorage": "100Gi", "limits": limits}}
 

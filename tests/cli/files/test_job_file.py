@@ -30,13 +30,13 @@ def parse_text(text: str, output: str | None = None) -> Job:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_every_example_is_a_job(path: Path) -> None:
+def test_every_example_is_a_valid_job(path: Path) -> None:
     job = parse_job(path.read_bytes(), path.name)
 
     assert job.output_uri
 
 
-def test_the_same_job_is_the_same_run_wherever_it_writes() -> None:
+def test_the_run_id_does_not_depend_on_the_output_location() -> None:
     job = parse("learning_rate: 1e-4")
 
     here = run_of(job, "file:///here", processes=1, port=1)
@@ -45,7 +45,7 @@ def test_the_same_job_is_the_same_run_wherever_it_writes() -> None:
     assert here.run_id == there.run_id
 
 
-def test_a_run_token_makes_another_run() -> None:
+def test_a_run_token_changes_the_run() -> None:
     first, second = parse(), parse(runToken="again")
 
     assert (
@@ -57,7 +57,7 @@ def test_a_run_token_makes_another_run() -> None:
 @pytest.mark.parametrize(
     ("gpus_wanted", "gpus_here", "expected"), [(0, 0, 1), (2, 0, 1), (2, 1, 1), (2, 4, 2)]
 )
-def test_one_process_per_gpu_that_is_wanted_and_there(
+def test_there_is_one_process_per_requested_and_available_gpu(
     gpus_wanted: int, gpus_here: int, expected: int
 ) -> None:
     job = parse(resources=f"{{gpusPerNode: {gpus_wanted}}}")
@@ -94,18 +94,20 @@ def test_one_process_per_gpu_that_is_wanted_and_there(
         ),
     ],
 )
-def test_what_validate_refuses_is_refused_with_its_line(text: str, sentence: str) -> None:
+def test_a_job_that_validate_refuses_is_refused_with_the_same_line(
+    text: str, sentence: str
+) -> None:
     with pytest.raises(AttemptFailed, match=sentence):
         parse_text(text)
 
 
-def test_a_result_may_go_into_a_folder_of_this_machine() -> None:
+def test_a_result_can_be_written_to_a_local_directory() -> None:
     job = parse(output="{uri: file:///results}")
 
     assert job.output_uri == "file:///results"
 
 
-def test_a_file_names_the_cluster_whose_place_it_takes_over() -> None:
+def test_the_annotation_names_the_cluster_to_take_over_from() -> None:
     run = run_of(parse_text(annotated("51c0")), "s3://x", processes=1, port=1)
 
     assert run.job.take_over_from == "51c0"
@@ -114,7 +116,7 @@ def test_a_file_names_the_cluster_whose_place_it_takes_over() -> None:
 
 
 @pytest.mark.parametrize("value", ["of the old cluster", "$(id)", "[a]", "7", '""'])
-def test_what_names_no_cluster_to_take_over_from_is_refused_with_its_line(value: str) -> None:
+def test_an_invalid_cluster_to_take_over_from_is_refused_with_its_line(value: str) -> None:
     place = "metadata.annotations.finetune.dev/take-over-from"
     sentence = f"job.yaml:5:17: {place}: found .*, expected the id of a cluster"
 
@@ -123,7 +125,7 @@ def test_what_names_no_cluster_to_take_over_from_is_refused_with_its_line(value:
 
 
 @pytest.mark.parametrize("annotations", ["null", "[]", "a", "{note: mine}"])
-def test_without_the_annotation_nothing_is_taken_over(annotations: str) -> None:
+def test_without_the_annotation_no_location_is_taken_over(annotations: str) -> None:
     text = f"metadata: {{name: balloon, annotations: {annotations}}}\n"
     head = HEAD.replace("metadata: {name: balloon}\n", text)
 
@@ -138,13 +140,13 @@ def annotated(value: str) -> str:
     return f"{head}{note}spec: {{config: {{{CONFIG}}}, output: {{uri: s3://x}}}}"
 
 
-def test_a_place_given_here_replaces_that_of_the_job() -> None:
+def test_an_output_given_on_the_command_line_replaces_the_jobs() -> None:
     job = parse_text(f"{HEAD}spec:\n  config: {{{CONFIG}}}", output="results")
 
     assert job.output_uri == "results"
 
 
-def test_what_is_seldom_meant_is_kept_with_its_line() -> None:
+def test_a_suspicious_setting_is_a_warning_with_its_line() -> None:
     job = parse("max_seq_length: 256")
 
     assert any("job.yaml:5:" in line and "max_length" in line for line in job.warnings)

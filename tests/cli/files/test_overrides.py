@@ -44,29 +44,29 @@ def parse(*settings: str) -> Job:
         ("spec.config.seed=8", "seed", 8),
     ],
 )
-def test_a_value_is_yaml_and_wins_over_the_file(setting: str, key: str, value: Any) -> None:
+def test_an_override_is_yaml_and_wins_over_the_file(setting: str, key: str, value: Any) -> None:
     assert parse(setting).config[key] == value
 
 
-def test_null_takes_a_key_out() -> None:
+def test_an_override_of_null_removes_a_key() -> None:
     assert "learning_rate" not in parse("learning_rate=null").config.written
 
 
-def test_the_last_one_counts_and_others_stay() -> None:
+def test_the_last_override_of_a_key_wins_and_others_stay() -> None:
     config = parse("seed=1", "seed=2").config.written
 
     assert (config["seed"], config["learning_rate"]) == (2, 2e-4)
 
 
-def test_the_job_can_be_set_too() -> None:
+def test_job_fields_can_be_overridden_too() -> None:
     assert parse("spec.resources.gpusPerNode=0").gpus_per_node == 0
 
 
-def test_a_dot_of_a_keys_own_is_written_with_a_backslash() -> None:
+def test_a_dot_inside_a_key_is_escaped_with_a_backslash() -> None:
     assert parse(r"env.a\.b=1").config["env"] == {"a.b": 1}
 
 
-def test_another_value_is_another_run_of_the_same_file() -> None:
+def test_an_override_of_the_same_file_is_another_run() -> None:
     assert parse("seed=7").config.written != parse().config.written
 
 
@@ -84,14 +84,16 @@ def test_another_value_is_another_run_of_the_same_file() -> None:
         ("datasets[3].path=x", "nothing to set 3 in"),
     ],
 )
-def test_a_mistake_names_the_option_instead_of_a_line(setting: str, words: str) -> None:
+def test_an_error_in_an_override_names_the_option_instead_of_a_line(
+    setting: str, words: str
+) -> None:
     with pytest.raises(AttemptFailed) as caught:
         parse(setting)
 
     assert words in caught.value.failure.message
 
 
-def test_a_mistake_of_the_file_that_is_set_right_is_none() -> None:
+def test_an_override_can_correct_an_error_in_the_file() -> None:
     wrong = JOB.replace("2e-4", "fast")
 
     job = parse_job(wrong.encode(), "job.yaml", overrides=parse_overrides(["learning_rate=1e-4"]))
@@ -99,7 +101,9 @@ def test_a_mistake_of_the_file_that_is_set_right_is_none() -> None:
     assert job.config["learning_rate"] == 1e-4
 
 
-def test_validate_and_plan_take_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_validate_and_plan_accept_overrides_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "job.yaml"
     file.write_text(JOB)
 
@@ -111,7 +115,7 @@ def test_validate_and_plan_take_it_too(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["validate", str(file), "--set", "sed"]) == 64
 
 
-def test_a_bare_config_is_set_at_its_top(
+def test_an_override_of_a_bare_config_applies_at_its_top_level(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "config.yaml"

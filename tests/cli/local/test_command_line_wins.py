@@ -38,7 +38,7 @@ def planned(*settings: str, **config: Any) -> Any:
     return plan_training(parse_run(run), CPU, local_paths={}, output=Path("/work"), resume=None)
 
 
-def test_the_command_line_wins_over_the_yaml_and_that_over_the_defaults() -> None:
+def test_the_command_line_wins_over_the_yaml_and_the_yaml_over_the_defaults() -> None:
     plan = planned("learning_rate=1e-3", learning_rate=1e-4, logging_steps=7)
 
     assert plan.config["learning_rate"] == 1e-3
@@ -56,7 +56,7 @@ def test_the_env_block_is_in_the_ranks_environment_from_the_start() -> None:
     assert environment["HOME"] == "/"
 
 
-def test_what_no_cpu_can_of_it_is_told_key_by_key(tmp_path: Path) -> None:
+def test_settings_that_no_cpu_supports_are_refused_key_by_key(tmp_path: Path) -> None:
     config = {**UNUSUAL, **OLDER_CONFIG}
     run = in_process.a_run(tmp_path, tmp_path, tmp_path, **config)
 

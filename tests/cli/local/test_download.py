@@ -47,7 +47,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
     ("place", "run"),
     [("", "second"), ("/", "second"), ("/first", "first"), ("/first/adapter", "first")],
 )
-def test_an_output_place_a_run_or_an_artifact_will_do(
+def test_a_download_accepts_an_output_location_a_run_or_an_artifact(
     output: Path, tmp_path: Path, place: str, run: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = main(["download", f"{output.as_uri()}{place}", str(tmp_path / "here")])
@@ -74,7 +74,7 @@ def merge(run: Path, adapter: str | None = None) -> Path:
     return run
 
 
-def test_a_merged_model_comes_along(
+def test_a_merged_model_is_downloaded_with_the_adapter(
     output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     merge(output / "second")
@@ -87,7 +87,7 @@ def test_a_merged_model_comes_along(
 
 
 @pytest.mark.parametrize("damage", ["half deleted", "of another adapter"])
-def test_a_merged_model_that_is_not_complete_keeps_nobody_from_the_adapter(
+def test_an_incomplete_merged_model_does_not_block_the_download_of_the_adapter(
     output: Path, tmp_path: Path, damage: str
 ) -> None:
     merge(output / "second", "sha256:other" if damage == "of another adapter" else None)
@@ -100,7 +100,7 @@ def test_a_merged_model_that_is_not_complete_keeps_nobody_from_the_adapter(
     assert set(files_in(tmp_path / "here")) == {*FILES, "manifest.json"}
 
 
-def test_it_comes_as_an_archive_too(
+def test_results_can_be_downloaded_as_an_archive(
     output: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     code = main(["download", str(output), "-"])
@@ -112,7 +112,7 @@ def test_it_comes_as_an_archive_too(
 
 
 @pytest.mark.parametrize("target", ["here", "-"])
-def test_a_damaged_file_is_named_and_the_folder_is_not_complete(
+def test_a_damaged_file_is_named_and_the_directory_stays_incomplete(
     output: Path, tmp_path: Path, target: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (output / "second" / "report" / "metrics.jsonl").write_bytes(b"[]")
@@ -125,7 +125,7 @@ def test_a_damaged_file_is_named_and_the_folder_is_not_complete(
     assert not (tmp_path / target / "manifest.json").exists()
 
 
-def test_a_place_without_a_complete_run_is_said(
+def test_a_location_without_a_complete_run_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = main(["download", str(tmp_path / "nothing"), str(tmp_path / "here")])
@@ -135,7 +135,7 @@ def test_a_place_without_a_complete_run_is_said(
     assert not (tmp_path / "here").exists()
 
 
-def test_a_folder_with_something_in_it_is_left_as_it_is(
+def test_a_directory_that_is_not_empty_is_left_unchanged(
     output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here = a_folder(tmp_path / "here", {"mine": b"mine"})

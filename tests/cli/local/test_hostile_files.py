@@ -72,7 +72,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("words", "kind"), CASES)
-def test_no_text_of_a_file_gives_a_terminal_orders_or_begins_a_line(
+def test_no_text_of_a_file_emits_control_codes_or_starts_a_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, words: tuple[str, ...], kind: str
 ) -> None:
     told = told_by(capsys, *words, a_file(tmp_path, MISTAKES[kind]))
@@ -85,7 +85,7 @@ def test_no_text_of_a_file_gives_a_terminal_orders_or_begins_a_line(
     assert not [line for line in told.splitlines()[:-1] if line.startswith(forged)]
 
 
-def test_json_for_programs_holds_what_the_file_says(
+def test_json_output_quotes_hostile_keys_without_control_codes(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     command_line.main(["validate", "--output", "json", a_file(tmp_path, {WORDS: 1})])
@@ -95,7 +95,7 @@ def test_json_for_programs_holds_what_the_file_says(
     assert [problem["path"] for problem in json.loads(told)] == [f"spec.config.{WORDS}"]
 
 
-def test_a_download_of_a_place_that_somebody_else_filled(
+def test_a_hostile_manifest_in_a_download_emits_no_control_codes(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     place = tmp_path / "out"

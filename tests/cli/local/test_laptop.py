@@ -30,20 +30,20 @@ def finetune(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize("command", ["validate", "plan"])
-def test_a_job_is_checked_and_planned_without_what_trains(command: str) -> None:
+def test_a_job_is_validated_and_planned_without_the_training_libraries(command: str) -> None:
     done = finetune(command, str(JOB))
 
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_results_are_downloaded_without_what_trains(tmp_path: Path) -> None:
+def test_results_are_downloaded_without_the_training_libraries(tmp_path: Path) -> None:
     done = finetune("download", str(tmp_path), str(tmp_path / "here"))
 
     assert done.stderr == f"{tmp_path} has no complete run\n"
 
 
-def test_run_says_what_is_missing() -> None:
+def test_run_lists_the_missing_packages() -> None:
     done = finetune("run", str(JOB))
 
     assert (done.returncode, done.stderr) == (64, f"{NOT_INSTALLED}\n")

@@ -67,7 +67,7 @@ def planned(folder: Path, capsys: pytest.CaptureFixture[str], **config: Any) -> 
     return found
 
 
-def test_it_says_what_would_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_shows_what_would_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert plan(folder) == 0
 
     lines = capsys.readouterr().out.splitlines()
@@ -88,7 +88,7 @@ def test_it_says_what_would_run(folder: Path, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("named", [None, "sdpa", "flash_attention_2"])
-def test_it_says_which_attention_is_taken(
+def test_a_plan_shows_the_chosen_attention(
     folder: Path, capsys: pytest.CaptureFixture[str], named: str | None
 ) -> None:
     assert plan(folder, packing=True, attn_implementation=named) == 0
@@ -101,7 +101,7 @@ def test_it_says_which_attention_is_taken(
     )
 
 
-def test_attention_that_the_trainer_image_lacks_is_told_before_the_pod_does(
+def test_a_plan_reports_attention_that_the_trainer_image_lacks(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert plan(folder, attn_implementation="flash_attention_3") == 0
@@ -121,13 +121,15 @@ def test_attention_that_the_trainer_image_lacks_is_told_before_the_pod_does(
         pytest.param({"dataset_name": "s3://data/x"}, None, id="data elsewhere is not read"),
     ],
 )
-def test_steps_are_counted_where_that_is_cheap(
+def test_steps_are_counted_where_counting_is_cheap(
     folder: Path, capsys: pytest.CaptureFixture[str], config: Mapping[str, Any], steps: int | None
 ) -> None:
     assert planned(folder, capsys, **config)["steps"] == steps
 
 
-def test_the_last_layers_alone_need_less(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_only_the_last_layers_needs_less_memory(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = planned(folder, capsys, use_peft=False)
     last = planned(folder, capsys, use_peft=False, num_layers_unfrozen=2)
 
@@ -138,7 +140,7 @@ def test_the_last_layers_alone_need_less(folder: Path, capsys: pytest.CaptureFix
     assert last["memory"]["parts"]["weights"] == whole["memory"]["parts"]["weights"]
 
 
-def test_programs_get_every_part_of_the_memory(
+def test_json_output_lists_every_part_of_the_memory_estimate(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     memory = planned(folder, capsys)["memory"]
@@ -148,7 +150,7 @@ def test_programs_get_every_part_of_the_memory(
     assert memory["totalBytes"] == sum(memory["parts"].values())
 
 
-def test_a_job_that_fits_is_told_what_is_left(
+def test_a_plan_for_a_job_that_fits_shows_the_remaining_memory(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert plan(folder, "--gpu-memory", "80Gi") == 0
@@ -156,7 +158,7 @@ def test_a_job_that_fits_is_told_what_is_left(
     assert "  fits          in 80Gi, " in capsys.readouterr().out
 
 
-def test_a_job_that_does_not_fit_is_told_what_to_set(
+def test_a_plan_for_a_job_that_does_not_fit_shows_what_to_set(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert plan(folder, "--gpu-memory", "6Gi") == 0
@@ -165,7 +167,7 @@ def test_a_job_that_does_not_fit_is_told_what_to_set(
     assert "more than 6Gi: set dtype: bfloat16 (" in line
 
 
-def test_a_model_out_of_reach_leaves_the_rest_of_the_plan(
+def test_an_unreachable_model_leaves_the_rest_of_the_plan_intact(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert plan(folder, model_name_or_path=str(folder / "nowhere")) == 0
@@ -175,7 +177,7 @@ def test_a_model_out_of_reach_leaves_the_rest_of_the_plan(
     assert "16 rows a step" in told
 
 
-def test_a_wrong_job_is_refused_as_validate_does(
+def test_an_invalid_job_is_refused_as_validate_does(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert plan(folder, learning_rte=1e-4) == 64
@@ -183,13 +185,13 @@ def test_a_wrong_job_is_refused_as_validate_does(
     assert "did you mean learning_rate?" in capsys.readouterr().err
 
 
-def test_a_missing_file_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "nothing.yaml"]) == 66
 
     assert "nothing.yaml cannot be read" in capsys.readouterr().err
 
 
-def test_a_wrong_size_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_size_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         plan(folder, "--gpu-memory", "plenty")
 
@@ -208,7 +210,7 @@ def test_planning_imports_no_torch(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_would_be_faster_is_told_with_its_figure(
+def test_a_faster_setting_is_suggested_with_its_figure(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert plan(folder, "--gpu-memory", "80Gi") == 0
@@ -219,7 +221,7 @@ def test_what_would_be_faster_is_told_with_its_figure(
     assert planned(folder, capsys, dtype="bfloat16")["advice"] == []
 
 
-def test_a_job_that_does_not_fit_is_told_first_how_it_does(
+def test_a_job_that_does_not_fit_is_suggested_a_fit_first(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert plan(folder, "--gpu-memory", "6Gi") == 0
@@ -228,7 +230,7 @@ def test_a_job_that_does_not_fit_is_told_first_how_it_does(
 
 
 @pytest.mark.parametrize("size", ["8Gi", "24Gi", "80Gi"])
-def test_a_suggestion_can_be_applied_and_has_the_same_effective_batch(
+def test_a_suggestion_is_valid_and_keeps_the_effective_batch_size(
     folder: Path, capsys: pytest.CaptureFixture[str], size: str
 ) -> None:
     written = {"packing": True, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 8}
@@ -254,7 +256,7 @@ def test_a_suggestion_can_be_applied_and_has_the_same_effective_batch(
     assert config != job["spec"]["config"]
 
 
-def test_programs_get_the_suggestion_with_its_reasons(
+def test_json_output_contains_the_suggestion_with_its_reasons(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert plan(folder, "--suggest", "--gpu-memory", "80Gi", "--output", "json") == 0
@@ -279,7 +281,7 @@ def test_programs_get_the_suggestion_with_its_reasons(
                      "the memory is unknown: there is no folder ", id="unknown model"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_suggested_is_told(
+def test_a_missing_suggestion_is_explained(
     folder: Path,
     capsys: pytest.CaptureFixture[str],
     options: list[str],
@@ -323,7 +325,7 @@ def test_an_automatic_micro_batch_is_planned_for_the_gpu(
     assert (found["microBatch"], found["effectiveBatch"]) == (rows, 32)
 
 
-def test_a_suggestion_leaves_an_automatic_micro_batch_to_the_memory(
+def test_a_suggestion_does_not_override_an_automatic_micro_batch(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     auto = {"per_device_train_batch_size": "auto", "gradient_accumulation_steps": 16}

@@ -103,7 +103,7 @@ def of(model_type: str, *architectures: str, **more: Any) -> Callable[[Path], ob
         ),
     ],
 )
-def test_a_base_model_that_cannot_be_trained_so_is_refused(
+def test_a_base_model_that_cannot_be_trained_with_the_config_is_refused(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     spoil: Callable[[Path], object],
@@ -120,7 +120,7 @@ def test_a_base_model_that_cannot_be_trained_so_is_refused(
     assert told.out == ""
 
 
-def test_tokens_without_a_row_are_told_and_planned_with(
+def test_tokens_without_an_embedding_row_are_reported_until_added_tokens_lists_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     a_tokenizer(a_model(tmp_path / "model"), **{"<call>": 100, "<known>": 99})
@@ -131,7 +131,7 @@ def test_tokens_without_a_row_are_told_and_planned_with(
     assert "has no row" not in capsys.readouterr().err
 
 
-def test_what_an_adapter_trains_is_never_told_as_nothing(
+def test_an_unknown_number_of_trained_parameters_is_not_shown_as_zero(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     of("gpt_oss", "GptOssForCausalLM")(a_model(tmp_path / "model"))

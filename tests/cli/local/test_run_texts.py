@@ -37,13 +37,13 @@ def at(step: int, phase: TrainerPhase = TrainerPhase.TRAINING, **known: float) -
     )
 
 
-def test_a_line_says_step_loss_speed_and_time_left() -> None:
+def test_a_progress_line_shows_step_loss_speed_and_time_left() -> None:
     line = render_progress(at(12, loss=1.23456, tokens=1234.5, eta=200))
 
     assert line == "step 12/100 (12 %)  loss 1.235  1,234 tokens/s  ETA 3m20s"
 
 
-def test_what_is_not_known_yet_is_left_out() -> None:
+def test_unknown_figures_are_omitted() -> None:
     assert render_progress(at(1)) == "step 1/100 (1 %)"
 
 
@@ -51,7 +51,7 @@ def test_what_is_not_known_yet_is_left_out() -> None:
     ("seconds", "words"),
     [(45, "45s"), (200, "3m20s"), (7500, "2h5m"), (100_000, "1d3h")],
 )
-def test_a_duration_has_the_units_that_count(seconds: int, words: str) -> None:
+def test_a_duration_is_shown_in_its_largest_units(seconds: int, words: str) -> None:
     assert render_duration(seconds) == words
 
 
@@ -72,7 +72,7 @@ def test_a_terminal_shows_a_bar_with_loss_speed_and_time_left() -> None:
     assert shown.rstrip().endswith("Verifying ...")
 
 
-def test_elsewhere_a_line_comes_now_and_then_and_at_the_end() -> None:
+def test_without_a_terminal_progress_lines_are_sparse_and_include_the_end() -> None:
     stream, clock = io.StringIO(), Clock()
     display = RunDisplay(stream, clock)
 
@@ -87,7 +87,7 @@ def test_elsewhere_a_line_comes_now_and_then_and_at_the_end() -> None:
     assert len(lines) == 2 + 80 // LINE_SECONDS + 2
 
 
-def test_a_pods_log_gets_a_line_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_pods_log_gets_occasional_progress_lines(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     lines = ProgressLog(clock)
     caplog.set_level(logging.INFO)

@@ -46,10 +46,10 @@ def validate(*arguments: str) -> int:
         pytest.param("", 64, 64, id="an empty file"),
         pytest.param("just words", 64, 64, id="no mapping"),
         pytest.param("kind: Pod\napiVersion: v1\n", 66, 66, id="nothing to check"),
-        pytest.param(f"{JOB}---\nkind: Secret\napiVersion: v1\n", 0, 0, id="beside other kinds"),
+        pytest.param(f"{JOB}---\nkind: Secret\napiVersion: v1\n", 0, 0, id="among other kinds"),
     ],
 )
-def test_the_exit_code_says_whether_something_must_be_changed(
+def test_the_exit_code_shows_whether_a_file_must_be_changed(
     folder: Path, text: str, code: int, strict: int
 ) -> None:
     (folder / "job.yaml").write_text(text)
@@ -58,7 +58,7 @@ def test_the_exit_code_says_whether_something_must_be_changed(
     assert validate("--strict", "job.yaml") == strict
 
 
-def test_text_names_file_line_and_column_and_counts(
+def test_text_output_has_file_line_column_and_counts(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "a.yaml").write_text(BAD + "torch_dtype: bfloat16\n")
@@ -91,7 +91,7 @@ def test_json_is_a_list_of_problems(folder: Path, capsys: pytest.CaptureFixture[
     ]
 
 
-def test_github_gets_one_command_for_each_problem_escaped(
+def test_github_output_has_one_escaped_command_per_problem(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "50%,a.yaml").write_text(f'{GOOD}"a,b:c%": 1\n')
@@ -104,7 +104,7 @@ def test_github_gets_one_command_for_each_problem_escaped(
     )
 
 
-def test_a_job_is_checked_as_the_api_server_would(
+def test_a_job_is_validated_as_the_api_server_would(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = JOB.replace("output: {uri: s3", "outputs: {uri: s3") + "  resources: {nodes: two}\n"
@@ -118,7 +118,7 @@ def test_a_job_is_checked_as_the_api_server_would(
     ]
 
 
-def test_standard_input_is_a_file(
+def test_standard_input_is_accepted_as_a_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(BAD.encode())))
@@ -127,7 +127,7 @@ def test_standard_input_is_a_file(
     assert capsys.readouterr().out.startswith(f"<stdin>:3:1: {UNKNOWN}")
 
 
-def test_a_list_of_jobs_as_kubectl_prints_it_is_checked(
+def test_a_list_of_jobs_printed_by_kubectl_is_validated(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     items = "".join(f"- {line}" if line[0] == "a" else f"  {line}" for line in JOB.splitlines(True))
@@ -138,7 +138,7 @@ def test_a_list_of_jobs_as_kubectl_prints_it_is_checked(
     assert capsys.readouterr().out.startswith("jobs.yaml:11:14: spec.output.uri: found")
 
 
-def test_of_a_folder_only_jobs_and_configs_are_checked(
+def test_only_jobs_and_configs_of_a_directory_are_validated(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = {
@@ -165,13 +165,13 @@ def test_of_a_folder_only_jobs_and_configs_are_checked(
     ]
 
 
-def test_a_job_in_a_folder_that_cannot_be_read_is_not_skipped(folder: Path) -> None:
+def test_an_unreadable_job_in_a_directory_is_not_skipped(folder: Path) -> None:
     (folder / "job.yaml").write_text(f"{JOB}\tbroken")
 
     assert validate(".") == 64
 
 
-def test_a_file_that_cannot_be_read_is_told_beside_what_could(
+def test_an_unreadable_file_is_reported_next_to_the_results_of_the_others(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "bad.yaml").write_text(BAD)
@@ -183,7 +183,7 @@ def test_a_file_that_cannot_be_read_is_told_beside_what_could(
 
 
 @pytest.mark.parametrize("kind", ["FinetuneJob", "FineTuningJob", "fine-tune-job", "FineTuneJobs"])
-def test_a_kind_that_was_meant_to_be_ours_is_told(
+def test_a_misspelled_kind_is_reported(
     folder: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     (folder / "job.yaml").write_text(JOB.replace("FineTuneJob", kind))
@@ -192,7 +192,7 @@ def test_a_kind_that_was_meant_to_be_ours_is_told(
     assert f'kind: found "{kind}", expected "FineTuneJob"' in capsys.readouterr().out
 
 
-def test_the_warnings_of_a_config_name_no_mistake_twice(
+def test_no_problem_of_a_config_is_reported_twice(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "a.yaml").write_text(f"{GOOD}learning_rate: .inf\n")
@@ -238,7 +238,7 @@ NIGHTLY = Path(__file__).parents[3] / "configs" / "examples" / "nightly.yaml"
             "  jobTemplate:\n",
             "  config: {}\n  jobTemplate:\n",
             "14:3: spec.config: unknown field: it belongs under spec.jobTemplate.spec",
-            id="a job's field beside its template",
+            id="a job's field next to its template",
         ),
         pytest.param(
             "gpusPerNode: 0",
@@ -248,7 +248,7 @@ NIGHTLY = Path(__file__).parents[3] / "configs" / "examples" / "nightly.yaml"
         ),
     ],
 )
-def test_a_schedule_is_checked_with_its_jobs(
+def test_a_schedule_is_validated_with_its_job_template(
     folder: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, told: str
 ) -> None:
     text = NIGHTLY.read_text()
@@ -262,7 +262,7 @@ def test_a_schedule_is_checked_with_its_jobs(
     assert f"wrong.yaml:{told}" in capsys.readouterr().out
 
 
-def test_a_schedules_config_can_be_set_from_the_command_line(
+def test_a_schedules_config_can_be_overridden_on_the_command_line(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "nightly.yaml").write_text(NIGHTLY.read_text())

@@ -34,9 +34,7 @@ def start(
 @pytest.mark.parametrize(
     ("program", "name"), [(FINETUNE, "finetune"), (PLUGIN, "kubectl finetune")]
 )
-def test_both_commands_answer_with_the_version_of_the_one_package(
-    program: str, name: str, tmp_path: Path
-) -> None:
+def test_both_commands_print_the_package_version(program: str, name: str, tmp_path: Path) -> None:
     metadata = tmp_path / "finetune_cli-7.8.9.dist-info" / "METADATA"
     metadata.parent.mkdir()
     metadata.write_text("Metadata-Version: 2.1\nName: finetune-cli\nVersion: 7.8.9\n")
@@ -56,7 +54,7 @@ def test_both_commands_answer_with_the_version_of_the_one_package(
         pytest.param(PLUGIN, ("run", "--help"), id="kubectl finetune run --help"),
     ],
 )
-def test_a_command_starts_without_what_only_others_need(
+def test_each_command_starts_without_the_packages_that_only_others_need(
     program: str, words: tuple[str, ...]
 ) -> None:
     done = start(program, *words, absent=(*HEAVY, *OF_DISPLAYS))
@@ -64,7 +62,7 @@ def test_a_command_starts_without_what_only_others_need(
     assert done.returncode == 0, done.stderr
 
 
-def test_all_modules_of_the_plugin_load_neither_torch_nor_a_stores_client() -> None:
+def test_no_module_of_the_plugin_imports_torch_or_a_store_client() -> None:
     folder = ROOT / "command-line" / "src" / "finetune_cli" / "cluster"
     names = sorted(file.stem for file in folder.glob("*.py") if file.stem != "__init__")
     assert "downloading" in names
@@ -75,8 +73,8 @@ def test_all_modules_of_the_plugin_load_neither_torch_nor_a_stores_client() -> N
     assert done.returncode == 0, done.stderr
 
 
-def test_the_trainers_image_has_all_that_a_download_in_it_needs(tmp_path: Path) -> None:
-    """It installs the trainer's packages, of which plotext is none."""
+def test_the_trainer_image_has_everything_a_download_needs(tmp_path: Path) -> None:
+    """It installs the trainer's packages, without plotext."""
     program = "import runpy; runpy.run_module('finetune_cli', run_name='__main__')"
 
     done = start(program, "download", str(tmp_path), "-", absent=OF_DISPLAYS)
@@ -85,7 +83,7 @@ def test_the_trainers_image_has_all_that_a_download_in_it_needs(tmp_path: Path) 
     assert done.stderr == f"{tmp_path} has no complete run\n"
 
 
-def test_plan_of_the_plugin_is_the_other_commands_with_all_its_options() -> None:
+def test_plan_of_the_plugin_accepts_all_options_of_the_local_plan() -> None:
     words = ("plan", JOB, "--set", "max_steps=3", "--output", "json")
 
     plugin, finetune = start(PLUGIN, *words), start(FINETUNE, *words)
@@ -105,7 +103,7 @@ def test_plan_of_the_plugin_is_the_other_commands_with_all_its_options() -> None
         pytest.param(("plan", "nowhere.yaml"), 66, id="plan of a file that is not there"),
     ],
 )
-def test_both_commands_end_with_the_same_codes(
+def test_both_commands_use_the_same_exit_codes(
     program: str, words: tuple[str, ...], code: int
 ) -> None:
     done = start(program, *words)
@@ -136,7 +134,7 @@ def test_every_help_lists_the_exit_codes(program: str, words: tuple[str, ...]) -
         pytest.param(PLUGIN, ["--version"], id="kubectl finetune --version"),
     ],
 )
-def test_a_reader_who_goes_costs_no_traceback(program: str, words: list[str]) -> None:
+def test_a_closed_output_pipe_causes_no_traceback(program: str, words: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
 
@@ -148,7 +146,7 @@ def test_a_reader_who_goes_costs_no_traceback(program: str, words: list[str]) ->
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_nobody_need_read_what_is_only_told() -> None:
+def test_a_closed_error_pipe_does_not_change_the_result() -> None:
     reading, writing = os.pipe()
     os.close(reading)
 

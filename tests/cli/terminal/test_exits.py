@@ -20,7 +20,7 @@ from finetune_trainer.failures.errors import attempt_failed
         ),
     ],
 )
-def test_an_error_is_its_message_and_a_code(
+def test_an_error_is_a_message_and_an_exit_code(
     capsys: pytest.CaptureFixture[str], error: Exception, code: int
 ) -> None:
     def command() -> int:
@@ -30,7 +30,7 @@ def test_an_error_is_its_message_and_a_code(
     assert capsys.readouterr().err == "no\n"
 
 
-def test_what_is_ended_by_ctrl_c_says_what_became_of_it(
+def test_ctrl_c_reports_the_state_of_the_job(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def command() -> int:
@@ -40,7 +40,7 @@ def test_what_is_ended_by_ctrl_c_says_what_became_of_it(
     assert capsys.readouterr().err == "\nthe job continues\n"
 
 
-def test_what_nobody_foresaw_is_not_hidden() -> None:
+def test_an_unexpected_exception_is_not_hidden() -> None:
     def command() -> int:
         raise ZeroDivisionError
 
@@ -48,6 +48,6 @@ def test_what_nobody_foresaw_is_not_hidden() -> None:
         exit_code_of(command)
 
 
-def test_every_code_of_the_trainer_has_a_meaning() -> None:
+def test_every_exit_code_of_the_trainer_has_a_meaning() -> None:
     assert set(ExitCode) <= set(MEANINGS)
     assert {ExitCode.of(category) for category in Category} <= set(MEANINGS)

@@ -28,7 +28,9 @@ def relayed(*parts: bytes) -> str:
     return shown.getvalue()
 
 
-def test_what_was_said_is_shown_and_nothing_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_printed_text_contains_no_terminal_control_codes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     say(f"a{ALL_ORDERS}z")
 
     told = capsys.readouterr().out
@@ -36,7 +38,7 @@ def test_what_was_said_is_shown_and_nothing_obeyed(capsys: pytest.CaptureFixture
     assert orders_in(told) == []
 
 
-def test_a_character_that_a_terminal_cannot_show_is_told_by_its_number() -> None:
+def test_a_character_the_terminal_cannot_encode_is_shown_as_an_escape() -> None:
     held = io.BytesIO()
     terminal = io.TextIOWrapper(held, encoding="ascii")
 
@@ -59,7 +61,7 @@ def test_a_character_that_a_terminal_cannot_show_is_told_by_its_number() -> None
     ],
     ids=str,
 )
-def test_what_a_process_prints_is_shown_as_it_comes_wherever_it_is_cut(
+def test_relayed_output_is_shown_unchanged_wherever_it_is_split(
     parts: tuple[bytes, ...], shown: str
 ) -> None:
     assert relayed(*parts) == shown
@@ -72,7 +74,7 @@ raise ValueError("x\\x1b[2J\\u202e\\nSucceeded after 3 steps.")
 """
 
 
-def test_an_error_that_nobody_foresaw_is_shown_with_its_traceback_and_without_orders() -> None:
+def test_an_unexpected_error_is_shown_with_its_traceback_and_without_control_codes() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
 
     assert done.returncode == 1

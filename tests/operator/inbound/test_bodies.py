@@ -25,7 +25,7 @@ def play(scene: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(scene())
 
 
-def test_any_number_of_half_bodies_keeps_no_other_waiting() -> None:
+def test_any_number_of_incomplete_bodies_delays_no_other_request() -> None:
     async def scene() -> None:
         bodies = Bodies(most_bytes=100, most_bytes_together=1000, seconds=3600)
         never = asyncio.Event()
@@ -43,7 +43,7 @@ def test_any_number_of_half_bodies_keeps_no_other_waiting() -> None:
     play(scene)
 
 
-def test_the_peer_that_has_sent_most_gives_way_and_no_other() -> None:
+def test_the_peer_that_has_sent_the_most_is_refused_and_no_other() -> None:
     async def scene() -> None:
         bodies = Bodies(most_bytes=100, most_bytes_together=250, seconds=3600)
         never = asyncio.Event()
@@ -64,7 +64,7 @@ def test_the_peer_that_has_sent_most_gives_way_and_no_other() -> None:
     play(scene)
 
 
-def test_what_was_read_counts_until_it_is_let_go_of_and_no_longer() -> None:
+def test_received_bytes_count_only_until_they_are_released() -> None:
     async def scene() -> None:
         bodies = Bodies(most_bytes=100, most_bytes_together=150, seconds=3600)
         async with bodies.reading("a", sent(b"x" * 100)):
@@ -75,7 +75,7 @@ def test_what_was_read_counts_until_it_is_let_go_of_and_no_longer() -> None:
     play(scene)
 
 
-def test_a_body_that_does_not_come_or_does_not_end_is_refused_in_a_sentence() -> None:
+def test_a_missing_or_endless_body_is_refused_in_one_sentence() -> None:
     async def scene() -> None:
         late = Bodies(most_bytes=100, most_bytes_together=100, seconds=0)
         with pytest.raises(TimeoutError, match="did not arrive within 0 s"):

@@ -63,7 +63,7 @@ def serve(scene: Callable[[int], Awaitable[None]], **bounds: float) -> None:
         pytest.param(WHOLE[:-2], id="headers without an end"),
     ],
 )
-def test_who_does_not_end_their_headers_is_let_go_of(said: bytes) -> None:
+def test_a_client_that_does_not_finish_its_headers_is_disconnected(said: bytes) -> None:
     async def scene(port: int) -> None:
         reader, writer = await connect(port, "127.0.0.1")
         writer.write(said)
@@ -73,7 +73,7 @@ def test_who_does_not_end_their_headers_is_let_go_of(said: bytes) -> None:
     serve(scene, headers_seconds=0.05)
 
 
-def test_who_has_asked_may_take_their_time_until_they_ask_again() -> None:
+def test_an_answered_connection_may_stay_idle_until_its_next_request() -> None:
     async def scene(port: int) -> None:
         reader, writer = await connect(port, "127.0.0.1")
         silent, other = await connect(port, "127.0.0.1")
@@ -89,7 +89,7 @@ def test_who_has_asked_may_take_their_time_until_they_ask_again() -> None:
     serve(scene, headers_seconds=0.1)
 
 
-def test_a_peer_that_opens_too_many_shuts_out_itself_alone(
+def test_a_peer_that_opens_too_many_connections_blocks_only_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def few(make: Callable[[], object], *, headers_seconds: float) -> Connections:

@@ -37,11 +37,11 @@ LONG = timedelta(hours=2)
                 resumed_from_step=10,
                 steps_lost=2,
             ),
-            id="failed, with all there is to know",
+            id="failed with every field",
         ),
     ],
 )
-def test_record_is_read_as_it_was_written(attempt: Attempt) -> None:
+def test_a_record_is_read_back_unchanged(attempt: Attempt) -> None:
     assert parse_attempts({"attempts": render_attempts([attempt])}) == (attempt,)
 
 
@@ -69,7 +69,7 @@ def test_a_record_of_an_older_operator_keeps_its_category(
     assert parse_attempts({"attempts": [record]}) == (attempt,)
 
 
-def test_unknown_is_left_out() -> None:
+def test_unknown_fields_are_omitted() -> None:
     assert render_attempts([an_attempt()]) == [
         {
             "number": 1,
@@ -106,7 +106,7 @@ def test_interruptions_are_not_counted() -> None:
         ),
     ],
 )
-def test_delay_before_the_next_attempt(
+def test_the_delay_before_the_next_attempt_follows_from_the_history(
     history: list[tuple[Result, timedelta]], delay: timedelta
 ) -> None:
     attempts = [
@@ -117,7 +117,7 @@ def test_delay_before_the_next_attempt(
     assert next_start(attempts) == NOW + history[-1][1] + delay
 
 
-def test_nothing_follows_a_running_attempt() -> None:
+def test_no_attempt_follows_a_running_one() -> None:
     assert next_start([]) is None
     assert next_start([an_attempt()]) is None
 
@@ -132,7 +132,7 @@ def test_many_interruptions_do_not_fill_the_status() -> None:
     assert (kept[0].number, kept[-1].number) == (1, 999)
 
 
-def test_a_job_that_was_changed_every_night_still_fits_its_status() -> None:
+def test_a_job_that_is_changed_every_night_still_fits_its_status() -> None:
     attempts = [an_attempt(n, Result.SUCCEEDED, definition="ab"[n % 2]) for n in range(1, 999)]
 
     kept = parse_attempts({"attempts": render_attempts(attempts)})
@@ -140,7 +140,7 @@ def test_a_job_that_was_changed_every_night_still_fits_its_status() -> None:
     assert [attempt.number for attempt in kept] == [*range(988, 999)]
 
 
-def test_the_longest_history_is_no_larger_than_a_status_may_be() -> None:
+def test_the_longest_history_fits_a_status() -> None:
     failure = a_failure(message="m" * 1024, remedy="r" * 512)
     failed = [an_attempt(n, Result.FAILED, failure=failure) for n in range(1, 101)]
     interrupted = [an_attempt(n, Result.INTERRUPTED, failure=failure) for n in range(101, 200)]
@@ -169,7 +169,7 @@ def test_the_longest_history_is_no_larger_than_a_status_may_be() -> None:
     ],
     ids=repr,
 )
-def test_a_record_that_no_operator_has_written_is_no_attempt(edited: dict[str, Any]) -> None:
+def test_a_record_not_written_by_an_operator_is_ignored(edited: dict[str, Any]) -> None:
     """Its name becomes part of requests, and the next number is counted from its number."""
     right = {"number": 1, "name": "a-1", "startTime": "2026-01-01T00:00:00Z", "result": "Running"}
 

@@ -37,7 +37,7 @@ def job_in(cluster: FakeCluster) -> JobReference:
     return Run.from_json(document).job
 
 
-def test_a_trainer_is_told_which_cluster_it_is_in() -> None:
+def test_a_trainer_receives_the_id_of_its_cluster() -> None:
     cluster = FakeCluster(a_job_body())
 
     settle(cluster)
@@ -47,7 +47,7 @@ def test_a_trainer_is_told_which_cluster_it_is_in() -> None:
     )
 
 
-def test_a_trainer_is_told_whose_place_it_may_take_over() -> None:
+def test_a_trainer_receives_the_cluster_it_may_take_over_from() -> None:
     cluster = annotated("51c0")
 
     settle(cluster)
@@ -56,7 +56,7 @@ def test_a_trainer_is_told_whose_place_it_may_take_over() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "of the old cluster", "$(id)", "x" * 254])
-def test_what_names_no_cluster_is_refused_where_it_stands(value: str) -> None:
+def test_an_invalid_cluster_id_is_refused_with_its_path(value: str) -> None:
     cluster = annotated(value)
 
     settle(cluster)
@@ -68,7 +68,7 @@ def test_what_names_no_cluster_is_refused_where_it_stands(value: str) -> None:
     assert cluster.objects == {}
 
 
-def test_an_annotation_that_is_broken_afterwards_takes_nothing_over() -> None:
+def test_an_annotation_broken_after_acceptance_takes_nothing_over() -> None:
     cluster = annotated("51c0")
     asyncio.run(reconcile(cluster.job, cluster=cluster, settings=KNOWN, now=NOW))
     cluster.job["metadata"]["annotations"][TAKE_OVER] = "$(id)"
@@ -78,7 +78,7 @@ def test_an_annotation_that_is_broken_afterwards_takes_nothing_over() -> None:
     assert job_in(cluster).take_over_from is None
 
 
-def test_a_job_that_runs_is_not_touched_when_its_cluster_becomes_known() -> None:
+def test_a_running_job_is_not_changed_when_its_cluster_becomes_known() -> None:
     cluster = FakeCluster(a_job_body())
     settle(cluster, SETTINGS)
     before = list(cluster.writes)
@@ -108,7 +108,7 @@ def test_a_finished_job_is_not_run_again_when_its_cluster_becomes_known(later: f
     assert cluster.writes == before
 
 
-def test_a_gang_is_closed_to_others_before_it_has_pods() -> None:
+def test_a_gang_is_isolated_before_it_has_pods() -> None:
     cluster = FakeCluster(a_job_body(**GANG))
 
     settle(cluster)
@@ -117,7 +117,7 @@ def test_a_gang_is_closed_to_others_before_it_has_pods() -> None:
     assert made == ["ConfigMap", "Service", "NetworkPolicy", "Job"]
 
 
-def test_a_policy_that_somebody_deleted_is_made_again_for_pods_that_wait() -> None:
+def test_a_deleted_policy_is_created_again_for_waiting_pods() -> None:
     cluster = FakeCluster(a_job_body(**GANG))
     settle(cluster)
     training_job = cluster.objects["Job", "balloon-1"]

@@ -16,7 +16,7 @@ def pass_over(cluster: FakeCluster) -> Reconciled:
     return done
 
 
-def test_a_success_is_counted_by_the_pass_that_records_it_and_by_no_other() -> None:
+def test_a_success_is_counted_only_by_the_pass_that_records_it() -> None:
     cluster = FakeCluster(a_job_body())
     before = [pass_over(cluster).tally for _ in range(3)]
     (training_job,) = cluster.training_jobs()

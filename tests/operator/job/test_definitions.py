@@ -75,7 +75,7 @@ def test_a_definition_has_every_bit_of_its_hash() -> None:
 
 
 @pytest.mark.parametrize("length", [10, 11, 32, 63])
-def test_an_equal_beginning_makes_no_equal_definition(length: int) -> None:
+def test_definitions_with_a_common_prefix_are_different(length: int) -> None:
     other = FULL[:length] + "0" * (64 - length)
 
     assert not is_same_definition(FULL, other)
@@ -93,7 +93,7 @@ def test_an_equal_beginning_makes_no_equal_definition(length: int) -> None:
     ],
     ids=["image", "output", "resources", "config", "token"],
 )
-def test_another_spec_is_checked_anew_whatever_its_definition_begins_with(
+def test_another_spec_is_checked_again_even_with_the_same_definition_prefix(
     change: dict[str, Any],
 ) -> None:
     body = a_job_body(**{**RERUN, **change})
@@ -104,7 +104,7 @@ def test_another_spec_is_checked_anew_whatever_its_definition_begins_with(
         assert not is_accepted({**body, "status": status})
 
 
-def test_an_upgraded_operator_goes_on_with_what_runs_and_records_the_whole_definition() -> None:
+def test_an_upgraded_operator_continues_a_running_job_and_records_the_full_definition() -> None:
     cluster = running()
     age(cluster)
 
@@ -116,7 +116,7 @@ def test_an_upgraded_operator_goes_on_with_what_runs_and_records_the_whole_defin
     assert cluster.status["phase"] == "Starting"
 
 
-def test_an_upgraded_operator_finds_the_attempt_that_a_crash_left_unrecorded() -> None:
+def test_an_upgraded_operator_finds_an_attempt_that_a_crash_left_unrecorded() -> None:
     cluster = running()
     age(cluster)
     del cluster.job["status"]["attempts"]
@@ -128,7 +128,7 @@ def test_an_upgraded_operator_finds_the_attempt_that_a_crash_left_unrecorded() -
 
 
 @pytest.mark.parametrize("edits", [{}, {"ttlSecondsAfterFinished": 10**6}], ids=["none", "an edit"])
-def test_an_upgraded_operator_trains_nothing_again_that_has_ended(edits: dict[str, Any]) -> None:
+def test_an_upgraded_operator_does_not_train_a_finished_job_again(edits: dict[str, Any]) -> None:
     cluster = succeeded()
     age(cluster)
     if edits:
@@ -142,7 +142,7 @@ def test_an_upgraded_operator_trains_nothing_again_that_has_ended(edits: dict[st
     assert (cluster.status["phase"], cluster.status["definitionDigest"]) == ("Succeeded", FULL)
 
 
-def test_an_edit_after_the_upgrade_is_another_run_as_before_it() -> None:
+def test_an_edit_after_the_upgrade_still_starts_another_run() -> None:
     cluster = succeeded()
     age(cluster)
     edit(cluster, config={**CONFIG, "learning_rate": 1e-4})
@@ -153,8 +153,8 @@ def test_an_edit_after_the_upgrade_is_another_run_as_before_it() -> None:
     assert cluster.status["definitionDigest"] == definition_of(cluster.job["spec"])
 
 
-def test_a_short_definition_starts_nothing_against_a_guard_rail() -> None:
-    """Its ten digits fit a spec that was made to fit: what would start is checked all the same."""
+def test_a_short_definition_cannot_bypass_a_guard_rail() -> None:
+    """Its ten digits match a crafted spec: the spec that would start is still checked."""
     body = a_job_body(image="evil:1", config={**CONFIG, "trust_remote_code": True}, **RERUN)
     short = definition_of(body["spec"])[:10]
     cluster = FakeCluster({**body, "status": {"runId": "x", "definition": short, "conditions": []}})
@@ -165,8 +165,8 @@ def test_a_short_definition_starts_nothing_against_a_guard_rail() -> None:
     assert "ALLOW_TRUST_REMOTE_CODE" in cluster.status["conditions"][0]["message"]
 
 
-def test_an_operator_of_before_finds_its_ten_digits_where_they_were() -> None:
-    """On the way back to an older release nothing may look like another spec."""
+def test_an_older_operator_finds_the_short_definition_in_its_place() -> None:
+    """After a rollback to an older release, nothing may look like another spec."""
     cluster = succeeded()
 
     assert cluster.status["definition"] == SHORT
@@ -175,7 +175,7 @@ def test_an_operator_of_before_finds_its_ten_digits_where_they_were() -> None:
     assert training_job["metadata"]["annotations"]["finetune.dev/definition"] == SHORT
 
 
-def test_a_whole_definition_that_an_older_operator_left_behind_is_not_believed() -> None:
+def test_a_stale_full_definition_left_by_an_older_operator_is_ignored() -> None:
     other = definition_of(a_job_body(image="other:1")["spec"])
     status = {"runId": "x", "definition": other[:10], "definitionDigest": FULL}
 

@@ -112,7 +112,7 @@ def with_kwargs(kwargs: Any) -> dict[str, Any]:
         pytest.param(of_host("/etc"), "any", {"allowed_host_paths": ("/",)}, id="any folder"),
     ],
 )
-def test_what_is_allowed_passes(
+def test_allowed_settings_pass(
     spec: dict[str, Any], namespace: str, settings: dict[str, Any]
 ) -> None:
     assert told(spec, namespace, **settings) == []
@@ -269,7 +269,7 @@ def test_what_is_allowed_passes(
         ),
     ],
 )
-def test_what_is_not_allowed_is_refused_with_who_can_change_it(
+def test_a_disallowed_setting_is_refused_with_who_can_change_it(
     spec: dict[str, Any],
     namespace: str,
     settings: dict[str, Any],
@@ -284,14 +284,14 @@ def test_what_is_not_allowed_is_refused_with_who_can_change_it(
     assert sentence.endswith(f"; the platform team sets {setting} in the operator's Deployment")
 
 
-def test_the_operator_refuses_what_no_webhook_has_seen() -> None:
+def test_the_operator_refuses_a_job_that_bypassed_the_webhook() -> None:
     job = parse_job(a_job_body(**REMOTE), SETTINGS)
 
     assert job.is_rejected
     assert "ALLOW_TRUST_REMOTE_CODE" in job.mistakes[0]
 
 
-def test_of_a_job_that_was_accepted_before_a_rule_was_tightened_no_attempt_starts() -> None:
+def test_no_attempt_of_an_accepted_job_starts_after_a_rule_was_tightened() -> None:
     body = a_job_body(**REMOTE, status={"runId": "0123456789"})
 
     job = parse_job(body, SETTINGS)
@@ -303,7 +303,7 @@ def test_of_a_job_that_was_accepted_before_a_rule_was_tightened_no_attempt_start
     assert waiting.message == f"no attempt is started: {mistake}"
 
 
-def test_an_attempt_that_runs_while_a_rule_is_tightened_goes_to_its_end() -> None:
+def test_an_attempt_that_runs_while_a_rule_is_tightened_runs_to_its_end() -> None:
     running = an_attempt(1)
     job = parse_job(a_job_body(**REMOTE, status={"runId": "0123456789"}), SETTINGS)
 
@@ -313,7 +313,7 @@ def test_an_attempt_that_runs_while_a_rule_is_tightened_goes_to_its_end() -> Non
     assert (decision.phase, decision.stop, decision.job_to_delete) == ("Starting", None, None)
 
 
-def test_a_volume_that_is_added_later_is_no_way_around_a_rule() -> None:
+def test_a_volume_added_later_cannot_bypass_a_rule() -> None:
     job = parse_job(a_job_body(**of_host("/etc"), status={"runId": "0123456789"}), SETTINGS)
 
     (mistake,) = job.mistakes

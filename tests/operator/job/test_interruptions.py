@@ -72,7 +72,7 @@ def an_interruption(number: int = 1, **given: Any) -> Interruption:
     return Interruption(time=NOW + seconds(60 * number), **{**fields, **given})
 
 
-def test_a_pod_that_was_replaced_within_the_attempt_leaves_a_trace() -> None:
+def test_a_pod_replaced_within_the_attempt_is_recorded() -> None:
     observed = watch([an_attempt()], evicted(1), running(2))
 
     assert observed.newest is not None
@@ -86,7 +86,7 @@ def test_a_pod_that_was_replaced_within_the_attempt_leaves_a_trace() -> None:
     assert told.time == NOW + seconds(60)
 
 
-def test_each_is_recorded_once_and_outlives_its_pod() -> None:
+def test_each_interruption_is_recorded_once_and_outlives_its_pod() -> None:
     first = watch([an_attempt()], evicted(1), running(2))
     again = watch(list(first.attempts), evicted(1), running(2))
     after = watch(list(again.attempts), evicted(3))
@@ -96,7 +96,7 @@ def test_each_is_recorded_once_and_outlives_its_pod() -> None:
     assert [it.pod for it in after.newest.interruptions] == ["balloon-1-1", "balloon-1-3"]
 
 
-def test_each_has_an_event_of_its_own() -> None:
+def test_each_interruption_has_its_own_event() -> None:
     body, statuses = a_job_body(), []
     attempts = [an_attempt()]
     for number in (1, 2):
@@ -120,7 +120,7 @@ def test_each_has_an_event_of_its_own() -> None:
     assert find_turning_points(statuses[-1], statuses[-1]) == ()
 
 
-def test_evictions_that_gain_no_step_end_the_job_with_what_to_change() -> None:
+def test_evictions_that_gain_no_step_end_the_job_with_a_remedy() -> None:
     four = [an_interruption(number) for number in range(1, 5)]
     attempt = replace(an_attempt(), interruptions=tuple(four))
 
@@ -134,7 +134,7 @@ def test_evictions_that_gain_no_step_end_the_job_with_what_to_change() -> None:
     assert "spec.resources.ephemeralStorage" in fifth.stop.remedy
 
 
-def test_the_stopped_attempt_fails_the_job_for_good() -> None:
+def test_the_stopped_attempt_fails_the_job_permanently() -> None:
     five = tuple(an_interruption(number) for number in range(1, 6))
     attempt = replace(an_attempt(), interruptions=five)
     stop = rule_on(watch([attempt], running(6))).stop
@@ -158,7 +158,7 @@ def test_the_stopped_attempt_fails_the_job_for_good() -> None:
         pytest.param({"reason": "EvictionByEvictionAPI"}, id="for another reason"),
     ],
 )
-def test_what_gets_on_or_has_another_cause_is_tried_again(last: dict[str, Any]) -> None:
+def test_an_interruption_with_progress_or_another_cause_is_retried(last: dict[str, Any]) -> None:
     steps = [an_interruption(number, step=10) for number in range(1, 5)]
     attempt = replace(an_attempt(), interruptions=(*steps, an_interruption(5, step=10)))
     assert rule_on(watch([attempt], running(6))).stop is not None
@@ -169,7 +169,7 @@ def test_what_gets_on_or_has_another_cause_is_tried_again(last: dict[str, Any]) 
     assert rule_on(watch([other], running(6))).stop is None
 
 
-def test_a_trainer_that_reports_no_steps_may_have_taken_some() -> None:
+def test_a_trainer_that_reports_no_steps_may_have_gained_some() -> None:
     drained = [
         an_interruption(
             number,
@@ -190,7 +190,7 @@ def with_all(interruptions: list[Interruption]) -> Attempt:
     return replace(an_attempt(), interruptions=tuple(interruptions))
 
 
-def test_interrupted_attempts_of_several_nodes_have_the_same_end() -> None:
+def test_repeatedly_interrupted_attempts_of_several_nodes_end_the_same_way() -> None:
     attempts = [
         replace(
             an_attempt(number, Result.INTERRUPTED, failure=a_failure(Category.INTERRUPTION)),
@@ -206,7 +206,7 @@ def test_interrupted_attempts_of_several_nodes_have_the_same_end() -> None:
     assert (five.phase, five.reason) == (Phase.FAILED, "InterruptedTooOften")
 
 
-def test_of_several_nodes_that_ended_together_the_cause_is_recorded() -> None:
+def test_the_cause_is_recorded_when_several_nodes_end_together() -> None:
     job = a_training_job(ended="Failed", nodes=2)
     saved = a_bad_outcome(Category.INTERRUPTION).to_json()
     pods = (evicted(1), a_seen_pod(a_trainer(ended(143, saved)), name="balloon-1-0"))
@@ -224,7 +224,7 @@ def test_of_several_nodes_that_ended_together_the_cause_is_recorded() -> None:
     assert [it.reason for it in observed.newest.interruptions] == ["Evicted"]
 
 
-def test_what_its_user_stops_is_no_interruption() -> None:
+def test_a_stop_by_the_user_is_not_an_interruption() -> None:
     stopping = an_attempt(1, is_stopping=True, failure=a_failure(reason="Suspended"))
 
     observed = watch([stopping], a_seen_pod(a_trainer(ended(143))))
@@ -233,7 +233,7 @@ def test_what_its_user_stops_is_no_interruption() -> None:
     assert observed.newest.interruptions == ()
 
 
-def test_the_step_of_an_interruption_is_the_one_that_is_kept() -> None:
+def test_the_step_of_an_interruption_is_that_of_the_checkpoint() -> None:
     progress = {"attempt": 1, "step": 30, "checkpointStep": 25}
 
     observed = watch([an_attempt()], evicted(1), progress=progress)
@@ -242,7 +242,7 @@ def test_the_step_of_an_interruption_is_the_one_that_is_kept() -> None:
     assert observed.newest.interruptions[0].step == 25
 
 
-def test_the_record_is_bounded_and_read_as_it_was_written() -> None:
+def test_the_record_is_bounded_and_read_back_unchanged() -> None:
     many = [with_all([an_interruption(n, start=NOW, step=n) for n in range(40)]), an_attempt(2)]
 
     kept = parse_attempts({"attempts": render_attempts(many)})
@@ -277,7 +277,7 @@ def test_the_record_is_bounded_and_read_as_it_was_written() -> None:
         ),
     ],
 )
-def test_each_cause_says_whose_turn_it_is_and_what_to_change(
+def test_each_cause_names_who_must_act_and_what_to_change(
     given: dict[str, Any], category: Category, remedy: str
 ) -> None:
     all_of_them = [an_interruption(number, **given) for number in range(1, 11)]

@@ -50,7 +50,9 @@ def a_wide_job(number: int, size: int = 1000) -> dict[str, Any]:
         pytest.param({"name": "another", "uid": "of-another"}, id="the job, with the same spec"),
     ],
 )
-def test_a_spec_is_read_once_whatever_else_of_the_job_changes(changed: dict[str, Any]) -> None:
+def test_a_spec_is_parsed_once_regardless_of_other_changes_to_the_job(
+    changed: dict[str, Any],
+) -> None:
     reader = Reader()
     specs = KnownSpecs(reader)
     status = changed.pop("status", None)
@@ -80,7 +82,7 @@ def test_a_spec_is_read_once_whatever_else_of_the_job_changes(changed: dict[str,
         pytest.param(
             a_job_body(config={"packin": 1, "max_lenth": 2, **CONFIG}),
             a_job_body(config={"max_lenth": 2, "packin": 1, **CONFIG}),
-            id="the order in which mistakes are told",
+            id="the order of the errors",
         ),
         pytest.param(
             a_job_body(),
@@ -104,7 +106,7 @@ def test_a_spec_is_read_once_whatever_else_of_the_job_changes(changed: dict[str,
         pytest.param(a_job_body(), a_job_body(metadata={"namespace": "other"}), id="the namespace"),
     ],
 )
-def test_whatever_a_spec_is_judged_by_is_read_again(
+def test_a_change_of_anything_a_spec_depends_on_is_parsed_again(
     before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     reader, settings = Reader(), replace(SETTINGS, namespaces=("team",))
@@ -127,7 +129,7 @@ def test_whatever_a_spec_is_judged_by_is_read_again(
         pytest.param(SETTINGS, {**MODEL, "hidden_size": 128}, id="a model that has changed"),
     ],
 )
-def test_other_settings_or_another_model_are_read_again(
+def test_a_spec_is_parsed_again_with_other_settings_or_another_model(
     settings: Settings, model: KnownModel
 ) -> None:
     reader = Reader()
@@ -147,7 +149,7 @@ def test_other_settings_or_another_model_are_read_again(
     ids=["new", "accepted", "redefined"],
 )
 @pytest.mark.parametrize("config", [CONFIG, {**CONFIG, "max_length": -5}], ids=["right", "wrong"])
-def test_a_job_is_the_same_from_what_is_kept(
+def test_a_job_parsed_from_the_cache_is_the_same(
     config: Mapping[str, Any], status: dict[str, Any] | None
 ) -> None:
     specs, body = KnownSpecs(), a_job_body(config=config, status=status)
@@ -156,7 +158,7 @@ def test_a_job_is_the_same_from_what_is_kept(
     assert parse_job(body, SETTINGS, None, specs.read) == parse_job(body, SETTINGS)
 
 
-def test_what_was_not_asked_for_longest_goes_first() -> None:
+def test_the_least_recently_used_spec_is_evicted_first() -> None:
     reader = Reader()
     specs = KnownSpecs(reader, most_bytes=5000)
     for number in (0, 1, 0, 2, 3):
@@ -170,7 +172,7 @@ def test_what_was_not_asked_for_longest_goes_first() -> None:
     assert reader.take() == 1
 
 
-def test_as_many_jobs_as_there_may_be_take_no_more_room_than_a_few() -> None:
+def test_many_cached_jobs_use_no_more_memory_than_a_few() -> None:
     reader = Reader()
     specs = KnownSpecs(reader, most_bytes=4000)
     for number in range(50):
@@ -183,7 +185,7 @@ def test_as_many_jobs_as_there_may_be_take_no_more_room_than_a_few() -> None:
     assert reader.take() == 50, "each had made room for another"
 
 
-def test_a_large_spec_takes_the_place_of_no_other() -> None:
+def test_a_large_spec_evicts_no_other() -> None:
     reader = Reader()
     specs = KnownSpecs(reader)
     specs.read(a_job_body(), SETTINGS)

@@ -62,7 +62,7 @@ def refused(number: int = 1, start: float = 0) -> Attempt:
     "reason",
     ["UnexpectedAdmissionError", "OutOfnvidia.com/gpu", "OutOfcpu", "NodeAffinity", "Evicted"],
 )
-def test_a_pod_that_its_node_refuses_uses_up_no_attempt_and_the_node_is_named(reason: str) -> None:
+def test_a_pod_refused_by_its_node_uses_up_no_attempt_and_the_node_is_named(reason: str) -> None:
     observed = watch(a_refused_pod(reason, ALLOCATE, "gpu-7"))
 
     assert observed.newest is not None
@@ -89,14 +89,14 @@ def test_a_pod_that_its_node_refuses_uses_up_no_attempt_and_the_node_is_named(re
         pytest.param(a_seen_pod(a_trainer(ended(1))), id="the trainer has run"),
     ],
 )
-def test_what_has_run_or_was_stopped_is_not_called_refused(pod: Body) -> None:
+def test_a_pod_that_ran_or_was_stopped_does_not_count_as_refused(pod: Body) -> None:
     observed = watch(pod)
 
     assert observed.newest is not None
     assert not observed.newest.never_started
 
 
-def test_of_several_nodes_the_one_that_was_refused_is_the_cause() -> None:
+def test_a_refused_pod_is_the_cause_among_several_nodes() -> None:
     saved = a_bad_outcome(Category.INTERRUPTION, reason="Interrupted").to_json()
     going = {"deletionTimestamp": "2026-05-04T12:00:00Z"}
     observed = watch(
@@ -109,7 +109,7 @@ def test_of_several_nodes_the_one_that_was_refused_is_the_cause() -> None:
     assert observed.newest.never_started
 
 
-def test_it_is_tried_again_after_minutes_without_end() -> None:
+def test_a_refused_pod_is_retried_indefinitely_with_delays_of_minutes() -> None:
     delays = []
     for number in range(1, 30):
         attempts = [refused(n) for n in range(1, number + 1)]
@@ -124,7 +124,7 @@ def test_it_is_tried_again_after_minutes_without_end() -> None:
     assert decision.attempt_to_start == 30
 
 
-def test_meanwhile_the_status_says_that_it_did_not_start_and_where() -> None:
+def test_the_status_reports_that_the_pod_did_not_start_and_on_which_node() -> None:
     decision = rule_on(refused(), now=NOW + seconds(10))
 
     assert decision.phase is Phase.RETRYING
@@ -132,7 +132,7 @@ def test_meanwhile_the_status_says_that_it_did_not_start_and_where() -> None:
     assert decision.check_again_in == seconds(52)
 
 
-def test_the_time_that_pods_may_take_to_start_goes_on_over_all_tries() -> None:
+def test_the_start_deadline_covers_all_tries() -> None:
     tries = [refused(1), refused(2, start=70)]
     limit = {"startDeadlineSeconds": 100}
 
@@ -146,7 +146,7 @@ def test_the_time_that_pods_may_take_to_start_goes_on_over_all_tries() -> None:
     assert late.failure.category is Category.PLATFORM
 
 
-def test_and_over_the_pod_that_waits_now() -> None:
+def test_the_start_deadline_covers_the_pod_that_waits_now() -> None:
     status = {"runId": "x", "attempts": render_attempts([refused(1), an_attempt(2)])}
     job = a_training_job(2)
     pending = a_pod(2, phase="Pending", metadata={"creationTimestamp": "2026-05-04T12:05:00Z"})

@@ -151,7 +151,7 @@ def spec_of(deadline: int | None) -> dict[str, Any]:
 
 
 @anything
-def test_nothing_is_said_that_the_pods_contradict(
+def test_the_status_never_contradicts_the_pods(
     scene: Scene, stopping: bool, deadline: int | None
 ) -> None:
     told = run(scene, stopping=stopping, **spec_of(deadline))
@@ -182,9 +182,7 @@ ENDED = ("Succeeded", "Failed")
 
 
 @anything
-def test_a_pod_that_runs_is_counted_and_no_other(
-    scene: Scene, stopping: bool, deadline: int | None
-) -> None:
+def test_only_running_pods_are_counted(scene: Scene, stopping: bool, deadline: int | None) -> None:
     told = run(scene, stopping=stopping, **spec_of(deadline))
 
     if (counted := re.match(r"(\d) of \d pods are running", told.ready["message"])) is not None:
@@ -203,9 +201,7 @@ def test_a_pod_that_runs_is_counted_and_no_other(
     stopping=False,
     deadline=None,
 )
-def test_no_outcome_that_can_be_read_is_lost(
-    scene: Scene, stopping: bool, deadline: int | None
-) -> None:
+def test_no_readable_outcome_is_lost(scene: Scene, stopping: bool, deadline: int | None) -> None:
     told = run(scene, stopping=stopping, **spec_of(deadline))
 
     is_complete = conditions.is_true(scene.training_job["status"]["conditions"], "Complete")
@@ -224,7 +220,7 @@ def test_no_outcome_that_can_be_read_is_lost(
 
 
 @anything
-def test_the_outcome_comes_at_once_whoever_keeps_the_pod(
+def test_the_outcome_is_reported_at_once_although_a_sidecar_runs(
     scene: Scene, stopping: bool, deadline: int | None
 ) -> None:
     told = run(scene, stopping=stopping, **spec_of(deadline))

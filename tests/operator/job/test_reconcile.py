@@ -63,7 +63,7 @@ def attempt_of(training_job: dict[str, Any]) -> int:
     return int(training_job["metadata"]["labels"]["finetune.dev/attempt"])
 
 
-def test_valid_job_is_accepted_first_and_started_then() -> None:
+def test_a_valid_job_is_accepted_first_and_then_started() -> None:
     cluster = FakeCluster(a_job_body())
 
     first = go(cluster)
@@ -79,7 +79,7 @@ def test_valid_job_is_accepted_first_and_started_then() -> None:
     assert [event["reason"] for event in cluster.events] == ["AttemptStarted"]
 
 
-def test_radio_silence_when_nothing_has_changed() -> None:
+def test_nothing_is_written_while_nothing_changes() -> None:
     cluster = FakeCluster(a_job_body())
     settle(cluster)
     before = list(cluster.writes)
@@ -90,7 +90,7 @@ def test_radio_silence_when_nothing_has_changed() -> None:
     assert cluster.writes == before
 
 
-def test_when_its_job_was_let_in_is_written_with_what_comes_next() -> None:
+def test_the_admission_time_is_written_with_the_next_change() -> None:
     cluster = FakeCluster(a_job_body())
     settle(cluster)
     before = list(cluster.writes)
@@ -107,7 +107,7 @@ def test_when_its_job_was_let_in_is_written_with_what_comes_next() -> None:
     assert cluster.status["attempts"][0]["admittedTime"] == let_in
 
 
-def test_whole_life_of_a_job_takes_few_writes() -> None:
+def test_the_complete_life_of_a_job_takes_few_writes() -> None:
     cluster = FakeCluster(a_job_body())
     settle(cluster)
     cluster.objects["Pod", "balloon-1-abcde"] = a_pod()
@@ -121,7 +121,7 @@ def test_whole_life_of_a_job_takes_few_writes() -> None:
     assert len(cluster.writes) == 9
 
 
-def test_invalid_job_gets_a_condition_and_nothing_else() -> None:
+def test_an_invalid_job_gets_a_condition_and_nothing_else() -> None:
     cluster = FakeCluster(a_job_body(config={**CONFIG, "learning_rte": 1}))
 
     settle(cluster)
@@ -131,7 +131,7 @@ def test_invalid_job_gets_a_condition_and_nothing_else() -> None:
     assert [event["reason"] for event in cluster.events] == ["InvalidSpec"]
 
 
-def test_corrected_job_starts() -> None:
+def test_a_corrected_job_starts() -> None:
     cluster = FakeCluster(a_job_body(config={**CONFIG, "learning_rte": 1}))
     settle(cluster)
 
@@ -143,7 +143,7 @@ def test_corrected_job_starts() -> None:
     assert cluster.status["observedGeneration"] == 2
 
 
-def test_finished_job_never_spawns_again_even_without_its_children() -> None:
+def test_a_finished_job_never_starts_again_even_without_its_children() -> None:
     cluster = FakeCluster(a_job_body())
     settle(cluster)
     end_attempt(cluster, a_good_outcome())
@@ -157,7 +157,7 @@ def test_finished_job_never_spawns_again_even_without_its_children() -> None:
     assert (cluster.status["phase"], cluster.status["observedGeneration"]) == ("Succeeded", 2)
 
 
-def test_user_error_is_not_retried() -> None:
+def test_a_user_error_is_not_retried() -> None:
     cluster = FakeCluster(a_job_body())
     settle(cluster)
     end_attempt(cluster, a_bad_outcome(Category.USER))
@@ -169,7 +169,7 @@ def test_user_error_is_not_retried() -> None:
     assert len(cluster.training_jobs()) == 1
 
 
-def test_failed_attempt_is_followed_by_another_when_it_is_due() -> None:
+def test_a_failed_attempt_is_followed_by_another_when_it_is_due() -> None:
     cluster = FakeCluster(a_job_body())
     settle(cluster)
     end_attempt(cluster, a_bad_outcome())
@@ -183,7 +183,7 @@ def test_failed_attempt_is_followed_by_another_when_it_is_due() -> None:
     assert len(cluster.training_jobs()) == 2
 
 
-def test_interrupted_attempt_is_followed_at_once_and_has_lost_what_the_outcome_says() -> None:
+def test_an_interrupted_attempt_is_retried_at_once_with_the_lost_steps_of_the_outcome() -> None:
     cluster = FakeCluster(a_job_body(retry={"maxAttempts": 1}))
     settle(cluster)
     end_attempt(cluster, a_bad_outcome(Category.INTERRUPTION))
@@ -195,7 +195,7 @@ def test_interrupted_attempt_is_followed_at_once_and_has_lost_what_the_outcome_s
     assert (second["number"], second["result"]) == (2, "Running")
 
 
-def test_deleted_training_job_is_followed_by_another_attempt() -> None:
+def test_a_deleted_training_job_is_followed_by_another_attempt() -> None:
     cluster = FakeCluster(a_job_body())
     settle(cluster)
     del cluster.objects["Job", "balloon-1"]
@@ -207,14 +207,14 @@ def test_deleted_training_job_is_followed_by_another_attempt() -> None:
     assert second["name"] == "balloon-2"
 
 
-def test_job_that_is_being_deleted_starts_nothing() -> None:
+def test_a_job_that_is_being_deleted_starts_nothing() -> None:
     cluster = FakeCluster(a_job_body(metadata={"deletionTimestamp": "2026-05-04T12:00:00Z"}))
 
     assert go(cluster) is None
     assert cluster.writes == []
 
 
-def test_name_that_an_earlier_job_still_uses_is_waited_for() -> None:
+def test_a_name_still_used_by_an_earlier_job_is_waited_for() -> None:
     cluster = FakeCluster(a_job_body())
     cluster.objects["Job", "balloon-1"] = {
         "metadata": {
@@ -234,7 +234,7 @@ def test_name_that_an_earlier_job_still_uses_is_waited_for() -> None:
     assert cluster.status["attempt"] == 1
 
 
-def test_what_cannot_be_made_again_for_pods_that_wait_is_told() -> None:
+def test_a_child_that_cannot_be_created_again_for_waiting_pods_is_reported() -> None:
     cluster = FakeCluster(a_job_body())
     settle(cluster)
     cluster.objects["Pod", "p"] = a_pod(phase="Pending")
@@ -257,7 +257,7 @@ def test_pods_of_an_earlier_job_may_save_first() -> None:
     assert "old" in cluster.status["conditions"][-1]["message"]
 
 
-def test_stale_view_of_a_job_starts_nothing() -> None:
+def test_a_stale_view_of_a_job_starts_nothing() -> None:
     cluster = FakeCluster(a_job_body())
     go(cluster)
     stale = dict(cluster.job, metadata={**cluster.job["metadata"], "resourceVersion": "0"})
@@ -335,7 +335,7 @@ def survive(cluster: FakeCluster, now: datetime) -> None:
 
 @pytest.mark.parametrize("nodes", [1, 2])
 @pytest.mark.parametrize(("scenes", "end"), LIVES)
-def test_killed_around_any_write_there_is_one_job_for_each_attempt_and_an_end(
+def test_killed_around_any_write_each_attempt_has_one_job_and_the_job_ends(
     scenes: list[Scene], end: str, nodes: int
 ) -> None:
     undisturbed = live(scenes, nodes=nodes)
@@ -363,10 +363,10 @@ def records(cluster: FakeCluster) -> Any:
 
 @pytest.mark.parametrize("ended", ["Failed", "Complete"])
 @pytest.mark.parametrize("phase", [{}, {"phase": "Running"}])
-def test_a_job_that_somebody_has_said_to_be_finished_is_finished(
+def test_a_job_whose_status_was_set_to_finished_is_finished(
     ended: str, phase: dict[str, str]
 ) -> None:
-    """With no other condition: its status was edited by hand."""
+    """It has no other condition: a user edited its status by hand."""
     condition = {"type": ended, "status": "True", "reason": "Edited", "message": ""}
     status = {**phase, "conditions": [{**condition, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
     cluster = FakeCluster(a_job_body(status=status))

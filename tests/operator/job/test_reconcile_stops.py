@@ -166,7 +166,7 @@ def records(cluster: FakeCluster) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize(("scenes", "phase", "attempts"), LIVES)
-def test_a_life_ends_the_same_however_often_the_operator_is_killed(
+def test_a_job_ends_the_same_however_often_the_operator_is_killed(
     scenes: list[Scene], phase: str, attempts: list[tuple[Any, ...]]
 ) -> None:
     undisturbed = live(scenes)
@@ -196,7 +196,7 @@ def test_two_attempts_never_run_at_a_time() -> None:
     assert [job["metadata"]["name"] for job in cluster.training_jobs()] == ["balloon-2"]
 
 
-def test_an_edit_that_defines_nothing_restarts_nothing() -> None:
+def test_an_edit_that_does_not_define_the_run_restarts_nothing() -> None:
     cluster = FakeCluster(a_job_body())
     settle(cluster)
     run(cluster, NOW)
@@ -229,7 +229,7 @@ def test_children_of_a_finished_job_are_removed_and_the_job_stays_finished() -> 
     assert cluster.writes == writes
 
 
-def test_a_deadline_begins_anew_when_a_queue_lets_the_job_go_on() -> None:
+def test_the_deadline_restarts_when_a_queue_admits_the_job_again() -> None:
     cluster = FakeCluster(a_job_body(activeDeadlineSeconds=60))
     settle(cluster)
     run(cluster, NOW)
@@ -250,7 +250,7 @@ def test_a_deadline_begins_anew_when_a_queue_lets_the_job_go_on() -> None:
     assert cluster.status["attempts"][0]["stopping"]
 
 
-def test_a_job_that_is_late_saves_and_fails() -> None:
+def test_a_job_past_its_deadline_saves_and_fails() -> None:
     cluster = FakeCluster(a_job_body(activeDeadlineSeconds=60))
     settle(cluster)
     run(cluster, NOW)

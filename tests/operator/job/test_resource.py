@@ -64,16 +64,16 @@ def test_every_phase_is_in_the_schema(phase: Phase) -> None:
     assert phase.value in SCHEMA["status"]["properties"]["phase"]["enum"]
 
 
-def test_columns_are_those_that_users_know() -> None:
+def test_the_columns_of_kubectl_get_are_stable() -> None:
     columns = VERSION["additionalPrinterColumns"]
     narrow = [column["name"].upper() for column in columns if not column.get("priority")]
     wide = [column["name"].upper() for column in columns if column.get("priority")]
 
-    assert narrow == ["PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "GPUS", "ATTEMPT", "AGE"]
+    assert narrow == ["PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "GPUS", "ATTEMPT", "NOTE", "AGE"]
     assert wide == ["QUEUE", "TOKENS/S", "MODEL", "OUTPUT", "REASON"]
 
 
-def test_file_is_small_enough_to_be_applied() -> None:
+def test_the_crd_is_small_enough_to_be_applied() -> None:
     assert CRD.stat().st_size < 256 * 1024
 
 
@@ -91,7 +91,7 @@ def test_every_field_of_the_spec_is_explained() -> None:
     assert described(SCHEMA["spec"], "spec") == []
 
 
-def test_what_defines_the_run_is_locked_and_the_rest_is_not() -> None:
+def test_only_run_defining_fields_are_immutable() -> None:
     rules = VERSION["schema"]["openAPIV3Schema"]["x-kubernetes-validations"]
     locked = {rule["fieldPath"].removeprefix(".spec.") for rule in rules}
 

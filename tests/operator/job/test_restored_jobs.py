@@ -65,7 +65,7 @@ def stray_names(world: RestoredWorld) -> list[str]:
 
 
 @tools
-def test_a_finished_job_ends_succeeded_by_one_attempt_that_finds_its_run_complete(
+def test_a_restored_finished_job_succeeds_with_one_attempt_that_trains_nothing(
     *, skips_ended: bool
 ) -> None:
     world = a_finished_world()
@@ -82,7 +82,7 @@ def test_a_finished_job_ends_succeeded_by_one_attempt_that_finds_its_run_complet
 
 @tools
 @nodes_of_jobs
-def test_a_running_job_goes_on_once_after_what_ran_has_saved_and_ended(
+def test_a_restored_running_job_resumes_once_its_old_pods_have_saved_and_ended(
     nodes: int, *, skips_ended: bool
 ) -> None:
     world = a_running_world(nodes)
@@ -98,7 +98,7 @@ def test_a_running_job_goes_on_once_after_what_ran_has_saved_and_ended(
     assert stray_names(world) == []
 
 
-def test_a_job_whose_status_came_back_as_well_goes_on_with_its_next_attempt() -> None:
+def test_a_job_restored_with_its_status_continues_with_its_next_attempt() -> None:
     world = a_running_world()
     backup, status = world.back_up(), copy.deepcopy(world.status)
     world.lose_everything()
@@ -115,7 +115,7 @@ def test_a_job_whose_status_came_back_as_well_goes_on_with_its_next_attempt() ->
     assert world.etcd.find(CONFIG_MAPS, f"{NAME}-1") is not None
 
 
-def test_a_pod_that_comes_back_before_its_job_is_ended_before_anything_else_runs() -> None:
+def test_a_pod_restored_before_its_job_is_ended_before_anything_else_runs() -> None:
     world = a_running_world()
     backup = world.back_up()
     world.lose_everything()
@@ -132,7 +132,7 @@ def test_a_pod_that_comes_back_before_its_job_is_ended_before_anything_else_runs
     assert world.status["phase"] == "Succeeded"
 
 
-def test_no_attempt_begins_while_a_restored_pod_still_saves() -> None:
+def test_no_attempt_starts_while_a_restored_pod_still_saves() -> None:
     world = a_running_world()
     backup = world.back_up()
     world.lose_everything()
@@ -148,9 +148,7 @@ def test_no_attempt_begins_while_a_restored_pod_still_saves() -> None:
 
 
 @tools
-def test_a_job_that_was_deleted_with_cascade_orphan_is_let_run_until_it_is_applied_again(
-    *, skips_ended: bool
-) -> None:
+def test_an_orphaned_attempt_runs_until_its_job_is_applied_again(*, skips_ended: bool) -> None:
     world = a_running_world() if skips_ended else a_finished_world()
     world.orphan()
     advance(world)
@@ -165,7 +163,7 @@ def test_a_job_that_was_deleted_with_cascade_orphan_is_let_run_until_it_is_appli
     assert stray_names(world) == []
 
 
-def test_who_orphans_a_job_while_the_operator_is_behind_loses_nothing() -> None:
+def test_orphaning_a_job_while_the_operator_is_down_loses_nothing() -> None:
     world = a_running_world()
     world.hear_everything()
     # The Job's event comes before that of the job's deletion.
@@ -183,7 +181,7 @@ def test_who_orphans_a_job_while_the_operator_is_behind_loses_nothing() -> None:
     assert "deletionTimestamp" not in running["metadata"]
 
 
-def test_a_config_map_of_somebody_else_is_not_replaced() -> None:
+def test_a_config_map_of_another_owner_is_not_replaced() -> None:
     world = RestoredWorld()
     theirs = {"metadata": {"namespace": "team", "name": f"{NAME}-1", "labels": {"app": "theirs"}}}
     made = world.etcd.create(CONFIG_MAPS, theirs, world.stamp())
@@ -223,13 +221,13 @@ OWNER = {"kind": "FineTuneJob", "name": NAME, "uid": "gone"}
         pytest.param({"labels": {"finetune.dev/job": NAME}}, False, id="one with the label alone"),
     ],
 )
-def test_only_what_the_operator_made_and_nothing_manages_is_a_stray(
+def test_only_unowned_objects_of_the_operator_are_strays(
     metadata: dict[str, Any], *, expected: bool
 ) -> None:
     assert is_stray(an_object(**metadata)) is expected
 
 
-def test_what_has_ended_or_goes_already_is_not_ended_again() -> None:
+def test_a_finished_or_terminating_stray_is_not_ended_again() -> None:
     going = an_object(deletionTimestamp="2026-01-31T12:00:00Z")
     ended = {**an_object(), "status": {"phase": "Failed"}}
 

@@ -29,7 +29,7 @@ a_life = given(
 
 
 @a_life
-def test_two_attempts_never_run_at_a_time_and_every_job_comes_to_an_end(
+def test_two_attempts_never_run_at_a_time_and_every_job_ends(
     nodes: int, steps: list[tuple[int, int]]
 ) -> None:
     world = live(nodes, steps)
@@ -40,7 +40,7 @@ def test_two_attempts_never_run_at_a_time_and_every_job_comes_to_an_end(
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(20))
-def test_the_same_over_thousands_of_lives(seed: int) -> None:
+def test_thousands_of_simulated_lives_hold_the_same_invariants(seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311
     for _ in range(200):
         steps = [

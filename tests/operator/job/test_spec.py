@@ -6,7 +6,7 @@ from finetune_operator.objects.names import JobKey
 from support.factories import CONFIG, SETTINGS, a_job, a_job_body
 
 
-def test_everything_in_the_spec_arrives() -> None:
+def test_every_field_of_the_spec_is_parsed() -> None:
     body = a_job_body(
         resources={"nodes": 2, "gpusPerNode": 4, "cpu": 8, "memory": "64Gi"},
         output={"uri": "s3://models/x", "credentialsSecretRef": {"name": "bucket"}},
@@ -28,11 +28,11 @@ def test_everything_in_the_spec_arrives() -> None:
     assert (job.labels, job.annotations) == ({"a": "b"}, {"c": "d"})
 
 
-def test_without_gpus_there_is_one_process_on_each_node() -> None:
+def test_without_gpus_there_is_one_process_per_node() -> None:
     assert a_job(resources={"gpusPerNode": 0}).resources.processes_per_node == 1
 
 
-def test_every_problem_of_a_config_is_named_at_once() -> None:
+def test_every_problem_of_a_config_is_reported_at_once() -> None:
     body = a_job_body(config={**CONFIG, "learning_rte": 1e-4, "max_length": "long"})
 
     job = parse_job(body, SETTINGS)
@@ -44,7 +44,7 @@ def test_every_problem_of_a_config_is_named_at_once() -> None:
     assert 'max_length: found "long"' in told
 
 
-def test_what_was_accepted_once_is_not_refused_by_a_newer_schema() -> None:
+def test_an_accepted_config_is_not_refused_by_a_newer_schema() -> None:
     config = {**CONFIG, "no_longer_a_key": 1}
 
     job = parse_job(a_job_body(config=config, status={"runId": "0123456789"}), SETTINGS)
@@ -52,7 +52,7 @@ def test_what_was_accepted_once_is_not_refused_by_a_newer_schema() -> None:
     assert job.config.written == config
 
 
-def test_run_id_depends_on_what_defines_the_result_only() -> None:
+def test_the_run_id_depends_only_on_what_defines_the_result() -> None:
     same = a_job(name="other", uid="other", retry={"maxAttempts": 9}, image="mine:2")
 
     assert same.run_id == a_job().run_id
@@ -60,5 +60,5 @@ def test_run_id_depends_on_what_defines_the_result_only() -> None:
     assert a_job(config={**CONFIG, "seed": 1}).run_id != a_job().run_id
 
 
-def test_key_is_the_one_that_children_carry_as_a_label() -> None:
+def test_the_key_equals_the_label_of_the_children() -> None:
     assert key_of(a_job_body()) == JobKey(namespace="team", label="balloon")

@@ -84,7 +84,7 @@ async def get_job(kubeconfig: str) -> Any:
         await api.close()
 
 
-def test_a_request_and_a_watch_go_through_the_proxy_that_is_named(
+def test_requests_and_watches_use_the_configured_proxy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = ApiServer()
@@ -105,7 +105,7 @@ def test_a_request_and_a_watch_go_through_the_proxy_that_is_named(
     asyncio.run(served(server.handle, scene))
 
 
-def test_a_proxy_gets_the_password_that_its_address_has(
+def test_a_proxy_receives_the_password_in_its_address(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = ApiServer()
@@ -121,7 +121,7 @@ def test_a_proxy_gets_the_password_that_its_address_has(
     asyncio.run(served(server.handle, scene))
 
 
-def test_a_kubeconfigs_own_proxy_goes_before_that_of_the_environment(
+def test_the_kubeconfigs_proxy_wins_over_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", NOBODY_LISTENS)
@@ -136,7 +136,7 @@ def test_a_kubeconfigs_own_proxy_goes_before_that_of_the_environment(
 
 
 @pytest.mark.parametrize("listed", ["127.0.0.1", "example.com,127.0.0.1", "*"])
-def test_a_server_in_no_proxy_is_asked_directly(
+def test_a_server_in_no_proxy_is_contacted_directly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: str
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", NOBODY_LISTENS)
@@ -148,10 +148,10 @@ def test_a_server_in_no_proxy_is_asked_directly(
     asyncio.run(served(ApiServer().handle, scene))
 
 
-def test_a_secure_server_is_reached_through_a_tunnel(
+def test_an_https_server_is_reached_through_a_tunnel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What an HTTPS_PROXY is asked for is CONNECT; it sees nothing of the request."""
+    """An HTTPS_PROXY receives CONNECT and cannot read the request."""
     server, tunnels = ApiServer(), Tunnels()
 
     async def scene(address: str) -> None:
@@ -183,7 +183,7 @@ def test_a_secure_server_is_reached_through_a_tunnel(
         ("https://10.0.0.1:443", {"HTTPS_PROXY": ""}, None),
     ],
 )
-def test_which_proxy_leads_to_a_server(
+def test_the_proxy_is_chosen_by_the_server(
     monkeypatch: pytest.MonkeyPatch, server: str, environment: dict[str, str], proxy: str | None
 ) -> None:
     for name, value in environment.items():
@@ -219,7 +219,7 @@ def an_account(folder: Path, token: str) -> Path:
 @pytest.mark.parametrize(
     ("host", "server"), [("10.0.0.1", "https://10.0.0.1:443"), ("fd00::1", "https://[fd00::1]:443")]
 )
-def test_a_pod_signs_in_with_its_account_and_follows_its_token(
+def test_a_pod_authenticates_with_its_account_and_reloads_its_token(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, server: str
 ) -> None:
     clock = [0.0]
@@ -235,15 +235,15 @@ def test_a_pod_signs_in_with_its_account_and_follows_its_token(
     assert asyncio.run(login.find_token()) == "second"
 
 
-def test_outside_of_a_cluster_the_missing_variable_is_named() -> None:
+def test_outside_a_cluster_the_missing_variable_is_named() -> None:
     with pytest.raises(ValueError, match=r"KUBERNETES_SERVICE_HOST .* set KUBECONFIG"):
         access.log_in_as_pod({}, Path("/nowhere"))
 
 
-def test_a_kubeconfig_of_a_certificate_is_read_as_the_kubernetes_client_reads_it(
+def test_a_certificate_kubeconfig_is_read_as_the_kubernetes_client_reads_it(
     tmp_path: Path,
 ) -> None:
-    """What is in the file, and what is beside it."""
+    """Both the inline values and the files next to the kubeconfig."""
     a_certificate(tmp_path)
     pem = {name: (tmp_path / f"tls.{name}").read_text() for name in ("crt", "key")}
     encoded = {name: base64.b64encode(text.encode()).decode() for name, text in pem.items()}
@@ -274,13 +274,13 @@ def test_a_kubeconfig_of_a_certificate_is_read_as_the_kubernetes_client_reads_it
         pytest.param({"disable-compression": True}, id="another field of a cluster"),
     ],
 )
-def test_every_other_kubeconfig_is_left_to_the_kubernetes_client(
+def test_other_kubeconfigs_are_delegated_to_the_kubernetes_client(
     tmp_path: Path, changed: dict[str, Any]
 ) -> None:
     assert read_kubeconfig(a_kubeconfig(tmp_path, "https://api.invalid", **changed)) is None
 
 
-def test_a_kubeconfig_that_is_none_is_refused_in_the_clients_words(tmp_path: Path) -> None:
+def test_an_invalid_kubeconfig_is_refused_with_the_clients_message(tmp_path: Path) -> None:
     path = tmp_path / "kubeconfig"
     path.write_text("contexts: []")
 
@@ -289,7 +289,7 @@ def test_a_kubeconfig_that_is_none_is_refused_in_the_clients_words(tmp_path: Pat
 
 
 def test_the_operator_starts_without_the_kubernetes_client() -> None:
-    """It takes as long to import as all else together."""
+    """Its import takes as long as all other imports together."""
     loads = "import sys, finetune_operator.__main__; print('kubernetes' in sys.modules)"
     run = [sys.executable, "-c", loads]
 

@@ -15,7 +15,7 @@ def version(number: int, **more: Any) -> dict[str, Any]:
     return {"resourceVersion": str(number), **more}
 
 
-def test_job_and_children_have_one_key() -> None:
+def test_a_job_and_its_children_have_one_key() -> None:
     cache = ObjectCache()
 
     assert cache.remember(Kind.JOB, a_job_body()) == KEY
@@ -25,7 +25,7 @@ def test_job_and_children_have_one_key() -> None:
     assert [len(cache.children_of(KEY).training_jobs), len(cache.children_of(KEY).pods)] == [1, 1]
 
 
-def test_long_names_find_their_children_too() -> None:
+def test_children_of_jobs_with_long_names_are_found() -> None:
     cache = ObjectCache()
     key = cache.remember(Kind.JOB, a_job_body(name="a" * 200))
 
@@ -35,8 +35,8 @@ def test_long_names_find_their_children_too() -> None:
     assert cache.remember(Kind.POD, pod) == key
 
 
-def test_older_version_does_not_replace_a_newer_one() -> None:
-    """An answer to a write and the event of it may come in any order."""
+def test_an_older_version_does_not_replace_a_newer_one() -> None:
+    """The response to a write and its event may arrive in any order."""
     cache = ObjectCache()
     cache.remember(Kind.JOB, a_job_body(metadata=version(10), status={"phase": "new"}))
     cache.remember(Kind.JOB, a_job_body(metadata=version(9), status={"phase": "old"}))
@@ -47,7 +47,7 @@ def test_older_version_does_not_replace_a_newer_one() -> None:
     assert job["status"]["phase"] == "new"
 
 
-def test_job_that_was_deleted_and_made_again_is_the_new_one() -> None:
+def test_a_job_deleted_and_created_again_is_the_new_one() -> None:
     cache = ObjectCache()
     old = a_job_body(uid="old", metadata=version(5))
     cache.remember(Kind.JOB, old)
@@ -61,14 +61,14 @@ def test_job_that_was_deleted_and_made_again_is_the_new_one() -> None:
     assert cache.find_job(KEY) == job
 
 
-def test_managed_fields_are_not_kept() -> None:
+def test_managed_fields_are_dropped() -> None:
     cache = ObjectCache()
     cache.remember(Kind.JOB, a_job_body(metadata={"managedFields": [{"manager": "kubectl"}]}))
 
     assert "managedFields" not in (cache.find_job(KEY) or {})["metadata"]
 
 
-def test_last_words_of_a_pod_are_kept_as_long_as_its_job() -> None:
+def test_a_pods_termination_message_is_kept_as_long_as_its_job() -> None:
     cache = ObjectCache()
     cache.remember(Kind.TRAINING_JOB, a_training_job())
     cache.remember(Kind.POD, a_pod())
@@ -84,7 +84,7 @@ def test_last_words_of_a_pod_are_kept_as_long_as_its_job() -> None:
     assert cache.children_of(KEY).pods == ()
 
 
-def test_pod_that_vanished_while_it_ran_is_forgotten() -> None:
+def test_a_pod_that_vanished_while_running_is_forgotten() -> None:
     cache = ObjectCache()
     cache.remember(Kind.TRAINING_JOB, a_training_job())
     cache.remember(Kind.POD, a_pod())
@@ -94,7 +94,7 @@ def test_pod_that_vanished_while_it_ran_is_forgotten() -> None:
     assert cache.children_of(KEY).pods == ()
 
 
-def test_pod_that_still_saves_is_kept_when_its_job_is_deleted() -> None:
+def test_a_pod_that_is_still_saving_is_kept_when_its_job_is_deleted() -> None:
     cache = ObjectCache()
     cache.remember(Kind.TRAINING_JOB, a_training_job())
     cache.remember(Kind.POD, a_pod())
@@ -104,7 +104,7 @@ def test_pod_that_still_saves_is_kept_when_its_job_is_deleted() -> None:
     assert len(cache.children_of(KEY).pods) == 1
 
 
-def test_nothing_remains_of_what_is_gone() -> None:
+def test_nothing_is_kept_of_deleted_objects() -> None:
     cache = ObjectCache()
     for kind, body in (
         (Kind.JOB, a_job_body()),
@@ -137,7 +137,7 @@ def of_long_name(*, is_older: bool) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @pytest.mark.parametrize("is_older", [False, True], ids=["of today", "of an older operator"])
 @pytest.mark.parametrize("is_pod_first", [False, True], ids=["Job first", "pod first"])
-def test_a_job_of_a_long_name_has_its_children(is_older: bool, is_pod_first: bool) -> None:
+def test_a_job_with_a_long_name_has_its_children(is_older: bool, is_pod_first: bool) -> None:
     cache = ObjectCache()
     key = cache.remember(Kind.JOB, a_job_body(name=LONG))
     training_job, pod = of_long_name(is_older=is_older)
@@ -153,7 +153,7 @@ def test_a_job_of_a_long_name_has_its_children(is_older: bool, is_pod_first: boo
 
 
 @pytest.mark.parametrize("is_pod_first", [False, True], ids=["Job first", "pod first"])
-def test_of_a_job_of_a_long_name_nothing_is_left_when_all_of_it_is_gone(is_pod_first: bool) -> None:
+def test_nothing_is_kept_of_a_deleted_job_with_a_long_name(is_pod_first: bool) -> None:
     cache = ObjectCache()
     training_job, pod = of_long_name(is_older=True)
     told = [(Kind.TRAINING_JOB, training_job), (Kind.POD, pod)]
@@ -166,8 +166,8 @@ def test_of_a_job_of_a_long_name_nothing_is_left_when_all_of_it_is_gone(is_pod_f
     assert (cache._renamed, cache._labelled) == ({}, {})
 
 
-def test_a_pod_of_another_job_with_the_same_label_is_not_this_jobs() -> None:
-    """Ten digits that match are found in minutes."""
+def test_a_pod_of_another_job_with_the_same_label_is_not_attributed_to_this_job() -> None:
+    """A search for ten matching digits takes minutes."""
     cache = ObjectCache()
     key = cache.remember(Kind.JOB, a_job_body(name=LONG))
     _, pod = of_long_name(is_older=False)
@@ -180,8 +180,8 @@ def test_a_pod_of_another_job_with_the_same_label_is_not_this_jobs() -> None:
     assert cache.children_of(key).pods == ()
 
 
-def test_an_older_list_does_not_bring_back_what_was_deleted() -> None:
-    """A list, or an answer to a get, may be on its way while the watch tells of the deletion."""
+def test_an_older_list_does_not_restore_a_deleted_object() -> None:
+    """A list, or a response to a get, may arrive after the watch reports the deletion."""
     for kind, body in (
         (Kind.JOB, a_job_body(metadata=version(5))),
         (Kind.TRAINING_JOB, with_version(a_training_job(), 5)),
@@ -197,7 +197,7 @@ def test_an_older_list_does_not_bring_back_what_was_deleted() -> None:
         assert cache.present(kind) == ()
 
 
-def test_an_older_list_does_not_bring_back_what_was_never_seen_alive() -> None:
+def test_an_older_list_does_not_restore_an_object_first_seen_as_deleted() -> None:
     cache = ObjectCache()
     cache.forget(Kind.JOB, a_job_body(metadata=version(9)))
     cache.remember(Kind.JOB, a_job_body(metadata=version(8)))
@@ -205,7 +205,7 @@ def test_an_older_list_does_not_bring_back_what_was_never_seen_alive() -> None:
     assert cache.find_job(KEY) is None
 
 
-def test_a_child_that_only_lost_its_label_for_a_while_is_there_again() -> None:
+def test_a_child_that_temporarily_lost_its_label_is_found_again() -> None:
     cache = ObjectCache()
     cache.remember(Kind.POD, with_version(a_pod(), 5))
     cache.forget(Kind.POD, with_version(a_pod(), 6))
@@ -215,7 +215,7 @@ def test_a_child_that_only_lost_its_label_for_a_while_is_there_again() -> None:
     assert len(cache.children_of(KEY).pods) == 1
 
 
-def test_deletions_are_not_remembered_for_ever() -> None:
+def test_deletions_are_not_remembered_forever() -> None:
     cache = ObjectCache()
     for number in range(MOST_GONE + 10):
         cache.forget(Kind.JOB, a_job_body(uid=str(number), metadata=version(9)))
@@ -223,7 +223,7 @@ def test_deletions_are_not_remembered_for_ever() -> None:
     assert len(cache._gone) == MOST_GONE
 
 
-def test_a_child_that_was_relabelled_moves_to_the_other_job() -> None:
+def test_a_relabelled_child_moves_to_the_other_job() -> None:
     cache = ObjectCache()
     cache.remember(Kind.POD, a_pod())
     moved = with_version(a_pod(), 50)
@@ -250,7 +250,9 @@ def owned_by(owner: str, *, is_controller: bool = True) -> dict[str, Any]:
         pytest.param(owned_by("nightly", is_controller=False), id="no controller"),
     ],
 )
-def test_a_job_whose_owner_was_edited_is_no_longer_the_schedules(edited: dict[str, Any]) -> None:
+def test_a_job_whose_owner_was_edited_no_longer_belongs_to_the_schedule(
+    edited: dict[str, Any],
+) -> None:
     cache = ObjectCache()
     cache.remember(Kind.JOB, a_job_body(metadata=version(5, **owned_by("nightly"))))
     job = a_job_body(metadata=version(6, **edited))

@@ -57,7 +57,7 @@ def without_digest(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {**manifest, "metadata": metadata}
 
 
-def test_an_older_run_document_is_replaced_where_its_attempt_never_started() -> None:
+def test_an_outdated_run_document_is_replaced_if_its_attempt_never_started() -> None:
     """A quota refused the Job, the config was edited, the quota was raised."""
     world = World(OLD["ConfigMap"])
 
@@ -69,7 +69,7 @@ def test_an_older_run_document_is_replaced_where_its_attempt_never_started() -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_child_is_left_as_it_is(kind: str) -> None:
+def test_an_unchanged_child_is_left_alone(kind: str) -> None:
     world = World(OLD[kind])
 
     world.create(OLD[kind])
@@ -79,7 +79,7 @@ def test_the_same_child_is_left_as_it_is(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_an_older_operator_left_without_a_job_is_made_again(kind: str) -> None:
+def test_a_leftover_of_an_older_operator_without_a_job_is_created_again(kind: str) -> None:
     world = World(without_digest(OLD[kind]))
 
     world.create(OLD[kind])
@@ -88,7 +88,7 @@ def test_what_an_older_operator_left_without_a_job_is_made_again(kind: str) -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_taken_from_a_job_that_runs_while_the_operator_is_upgraded(kind: str) -> None:
+def test_a_running_job_keeps_its_children_during_an_operator_upgrade(kind: str) -> None:
     world = World(without_digest(OLD[kind]), without_digest(OLD["Job"]))
 
     world.create(WANTED[kind])
@@ -98,8 +98,8 @@ def test_nothing_is_taken_from_a_job_that_runs_while_the_operator_is_upgraded(ki
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_taken_from_a_job_that_runs_when_its_cluster_becomes_known(kind: str) -> None:
-    """Run documents name the cluster: those of the attempts before did not."""
+def test_a_running_job_keeps_its_children_when_its_cluster_becomes_known(kind: str) -> None:
+    """Run documents name the cluster: those of earlier attempts did not."""
     settings = replace(SETTINGS, cluster_id="5f0c")
     known = {it["kind"]: it for it in build_attempt(a_job(**NODES), 1, settings)}
     world = World(OLD[kind], OLD["Job"])
@@ -113,8 +113,8 @@ def test_nothing_is_taken_from_a_job_that_runs_when_its_cluster_becomes_known(ki
 @pytest.mark.parametrize(
     "there", [OLD["Job"], without_digest(WANTED["Job"])], ids=["of another spec", "older"]
 )
-def test_a_job_that_is_there_for_something_else_is_seen_as_what_it_is(there: Any) -> None:
-    """Its attempt was not known: it is not recorded as one of the spec of today."""
+def test_a_job_created_for_another_purpose_is_recognized_as_such(there: Any) -> None:
+    """Its attempt was unknown: it is not recorded as an attempt of the current spec."""
     world = World(there)
 
     with pytest.raises(Conflict):
@@ -125,7 +125,7 @@ def test_a_job_that_is_there_for_something_else_is_seen_as_what_it_is(there: Any
     assert not [call for call in world.api.calls if call.startswith("delete")]
 
 
-def test_a_job_that_no_watch_tells_of_is_named() -> None:
+def test_a_job_that_no_watch_has_reported_is_named() -> None:
     metadata = {**OLD["Job"]["metadata"], "labels": {}}
     world = World({**OLD["Job"], "metadata": metadata})
 
@@ -133,7 +133,7 @@ def test_a_job_that_no_watch_tells_of_is_named() -> None:
         world.create(WANTED["Job"])
 
 
-def test_a_child_that_somebody_keeps_from_going_is_waited_for() -> None:
+def test_a_child_whose_deletion_is_blocked_is_waited_for() -> None:
     class Kept(FakeApi):
         async def delete(
             self, resource: Any, namespace: str, name: str, uid: str, **_: Any
@@ -152,8 +152,8 @@ def test_a_child_that_somebody_keeps_from_going_is_waited_for() -> None:
         world.create(WANTED["ConfigMap"])
 
 
-def test_an_edit_of_the_digest_alone_is_no_way_to_be_taken_for_the_wanted_one() -> None:
-    """Who can write ConfigMaps may give one any annotation: the trainer reads the document."""
+def test_an_edited_digest_alone_does_not_pass_for_the_desired_child() -> None:
+    """A user who can write ConfigMaps can set any annotation: the trainer reads the document."""
     forged = {**OLD["ConfigMap"], "metadata": WANTED["ConfigMap"]["metadata"]}
     world = World(forged)
     world.create(WANTED["ConfigMap"])
@@ -164,7 +164,7 @@ def test_an_edit_of_the_digest_alone_is_no_way_to_be_taken_for_the_wanted_one() 
     assert digest(WANTED["ConfigMap"]["data"]["run.json"]) == expected
 
 
-def test_a_deletion_that_is_refused_is_told() -> None:
+def test_a_refused_deletion_is_reported() -> None:
     world = World(OLD["Service"])
 
     async def refuse(*_: Any, **__: Any) -> None:
@@ -179,7 +179,7 @@ def test_a_deletion_that_is_refused_is_told() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_a_job_that_is_known_was_made_with_is_looked_for_and_not_made_again(kind: str) -> None:
+def test_children_of_a_known_job_are_looked_up_and_not_created_again(kind: str) -> None:
     world = World(*WANTED.values())
     world.cache.remember(Kind.TRAINING_JOB, world.found("Job"))
 
@@ -190,7 +190,7 @@ def test_what_a_job_that_is_known_was_made_with_is_looked_for_and_not_made_again
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_somebody_deleted_under_a_job_that_is_known_is_made_again(kind: str) -> None:
+def test_deleted_children_of_a_known_job_are_created_again(kind: str) -> None:
     world = World(WANTED["Job"])
     world.cache.remember(Kind.TRAINING_JOB, world.found("Job"))
 
@@ -199,7 +199,7 @@ def test_what_somebody_deleted_under_a_job_that_is_known_is_made_again(kind: str
     assert world.found(kind)["metadata"]["name"] == "balloon-1"
 
 
-def test_a_namesake_under_a_job_that_is_known_is_waited_for() -> None:
+def test_a_child_of_another_owner_with_the_same_name_is_waited_for() -> None:
     world = World(WANTED["Job"], WANTED["ConfigMap"])
     world.cache.remember(Kind.TRAINING_JOB, world.found("Job"))
     world.found("ConfigMap")["metadata"]["ownerReferences"] = []

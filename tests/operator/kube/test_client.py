@@ -34,7 +34,7 @@ def forbid() -> None:
     raise NotLeading
 
 
-def test_no_answer_is_an_error_of_the_api_whatever_the_network_did(kubeconfig: str) -> None:
+def test_any_network_failure_is_an_api_error(kubeconfig: str) -> None:
     async def scene() -> None:
         api = await KubeApi.connect(kubeconfig)
         try:
@@ -47,7 +47,7 @@ def test_no_answer_is_an_error_of_the_api_whatever_the_network_did(kubeconfig: s
     asyncio.run(scene())
 
 
-def test_fenced_api_still_reads_but_writes_only_where_it_may(kubeconfig: str) -> None:
+def test_a_fenced_api_reads_always_and_writes_only_when_allowed(kubeconfig: str) -> None:
     async def scene() -> None:
         api = await KubeApi.connect(kubeconfig)
         fenced, job = api.fenced(forbid), a_job_body()
@@ -70,7 +70,7 @@ def test_fenced_api_still_reads_but_writes_only_where_it_may(kubeconfig: str) ->
     asyncio.run(scene())
 
 
-def test_a_list_of_metadata_asks_for_nothing_else() -> None:
+def test_a_list_of_metadata_requests_only_metadata() -> None:
     asked: list[str] = []
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:

@@ -23,7 +23,7 @@ def an_api() -> FakeApi:
     return api
 
 
-def test_a_cluster_is_known_by_its_system_namespace() -> None:
+def test_a_cluster_is_identified_by_its_system_namespace() -> None:
     assert asyncio.run(find_cluster_id(an_api())) == "uid-of-kube-system"
 
 
@@ -34,7 +34,7 @@ def test_a_cluster_is_known_by_its_system_namespace() -> None:
         pytest.param(ApiError(404, "NotFound", "not found"), id="no such namespace"),
     ],
 )
-def test_without_an_answer_there_is_none_and_the_log_says_what_to_do(
+def test_without_an_answer_the_cluster_is_unknown_and_the_log_explains_the_fix(
     refusal: ApiError, caplog: pytest.LogCaptureFixture
 ) -> None:
     api = an_api()
@@ -48,8 +48,8 @@ def test_without_an_answer_there_is_none_and_the_log_says_what_to_do(
 
 
 @pytest.mark.parametrize("status", [0, 401, 429, 500, 503])
-def test_an_outage_is_no_answer(status: int) -> None:
-    """The replica warms up again until there is one: what runs must not change places by chance."""
+def test_an_outage_does_not_count_as_an_answer(status: int) -> None:
+    """The replica retries its warm-up until it has an answer: jobs keep their locations."""
     api = an_api()
     api.fail_with = ApiError(status, "", "later")
 
@@ -62,7 +62,7 @@ def test_an_outage_is_no_answer(status: int) -> None:
     [(None, "uid-of-kube-system", ["get namespaces"]), ("prod-1", "prod-1", [])],
     ids=["asked for once", "given by the platform team"],
 )
-def test_a_replica_runs_jobs_in_the_name_of_its_cluster(
+def test_a_replica_runs_jobs_with_the_id_of_its_cluster(
     given: str | None, known: str, calls: list[str]
 ) -> None:
     replica, api = Replica(replace(SETTINGS, cluster_id=given)), an_api()

@@ -47,7 +47,7 @@ def made(manifest: dict[str, Any], **metadata: Any) -> dict[str, Any]:
     return {**manifest, "metadata": {**manifest["metadata"], "uid": "made", **metadata}}
 
 
-def test_created_job_is_remembered_before_any_event_tells_of_it(world: World) -> None:
+def test_a_created_job_is_cached_before_its_event_arrives(world: World) -> None:
     world.api.create = _with_uid(world.api.create)  # type: ignore[method-assign]
 
     world.run(world.cluster.create(TRAINING_JOB))
@@ -63,7 +63,7 @@ def _with_uid(create: Any) -> Any:
     return create_with_uid
 
 
-def test_what_we_made_before_is_as_good_as_made_now(world: World) -> None:
+def test_a_child_that_already_exists_counts_as_created(world: World) -> None:
     world.api.put(TRAINING_JOBS, made(TRAINING_JOB))
 
     world.run(world.cluster.create(TRAINING_JOB))
@@ -81,15 +81,15 @@ def test_what_we_made_before_is_as_good_as_made_now(world: World) -> None:
         pytest.param({"deletionTimestamp": "2026-05-04T12:00:00Z"}, id="ours, but on its way out"),
     ],
 )
-def test_taken_name_is_waited_for(world: World, metadata: dict[str, Any]) -> None:
+def test_a_taken_name_is_waited_for(world: World, metadata: dict[str, Any]) -> None:
     world.api.put(TRAINING_JOBS, made(TRAINING_JOB, **metadata))
 
     with pytest.raises(NotYet, match="Job balloon-1 already exists"):
         world.run(world.cluster.create(TRAINING_JOB))
 
 
-def test_job_that_is_recorded_but_not_remembered_is_asked_for(world: World) -> None:
-    """Whoever takes over may know of a job's status before it knows of its Job."""
+def test_a_recorded_job_missing_from_the_cache_is_fetched(world: World) -> None:
+    """A new leader may see a job's status before it sees the Job."""
     world.api.put(TRAINING_JOBS, a_training_job())
     body = a_job_body(status={"attempts": render_attempts([an_attempt()])})
 
@@ -98,21 +98,21 @@ def test_job_that_is_recorded_but_not_remembered_is_asked_for(world: World) -> N
     assert len(children.training_jobs) == 1
 
 
-def test_deleted_job_is_really_gone(world: World) -> None:
+def test_a_recorded_job_that_the_api_server_no_longer_has_is_gone(world: World) -> None:
     body = a_job_body(status={"attempts": render_attempts([an_attempt()])})
 
     assert world.run(world.cluster.children_of(body)).training_jobs == ()
     assert world.api.calls == ["get jobs"]
 
 
-def test_job_of_somebody_else_under_the_name_is_not_remembered(world: World) -> None:
+def test_another_owners_job_with_the_same_name_is_not_cached(world: World) -> None:
     world.api.put(TRAINING_JOBS, made(TRAINING_JOB, labels={}))
     body = a_job_body(status={"attempts": render_attempts([an_attempt()])})
 
     assert world.run(world.cluster.children_of(body)).training_jobs == ()
 
 
-def test_status_is_written_against_the_version_it_was_computed_from(world: World) -> None:
+def test_a_status_is_written_with_the_resource_version_it_was_computed_from(world: World) -> None:
     known = world.api.put(FINETUNE_JOBS, a_job_body())
 
     world.run(world.cluster.write_status(known, {"phase": "Running"}))
@@ -124,7 +124,7 @@ def test_status_is_written_against_the_version_it_was_computed_from(world: World
         world.run(world.cluster.write_status(known, {"phase": "Failed"}))
 
 
-def test_what_an_attempt_of_several_nodes_was_made_of_goes_with_it(world: World) -> None:
+def test_all_objects_of_a_multi_node_attempt_are_deleted_with_it(world: World) -> None:
     job = a_job(resources={"nodes": 2, "gpusPerNode": 1})
     for manifest in build_attempt(job, 1, SETTINGS):
         world.api.put(RESOURCES_BY_KIND[manifest["kind"]], made(manifest))
@@ -136,8 +136,8 @@ def test_what_an_attempt_of_several_nodes_was_made_of_goes_with_it(world: World)
     assert [name for _, _, name in world.api.objects] == ["balloon-2"]
 
 
-def test_where_there_are_no_network_policies_nothing_is_asked_about_them(world: World) -> None:
-    """The right to is not given then, and a refusal would end the clean-up."""
+def test_without_network_policies_no_request_about_them_is_made(world: World) -> None:
+    """The operator has no such permission then, and a refusal would end the clean-up."""
     cluster = KubeCluster(world.api, world.cache, lambda: NOW, has_policies=False)
     world.api.put(TRAINING_JOBS, made(TRAINING_JOB))
 
@@ -147,12 +147,12 @@ def test_where_there_are_no_network_policies_nothing_is_asked_about_them(world: 
     assert world.api.objects == {}
 
 
-def test_status_of_a_deleted_job_is_not_written(world: World) -> None:
+def test_the_status_of_a_deleted_job_is_not_written(world: World) -> None:
     with pytest.raises(Gone):
         world.run(world.cluster.write_status(a_job_body(), {"phase": "Running"}))
 
 
-def test_status_of_a_namesake_is_not_written(world: World) -> None:
+def test_the_status_of_a_recreated_job_is_not_written(world: World) -> None:
     known = world.api.put(FINETUNE_JOBS, a_job_body(uid="new"))
     stale = a_job_body(
         uid="old", metadata={"resourceVersion": known["metadata"]["resourceVersion"]}
@@ -162,7 +162,7 @@ def test_status_of_a_namesake_is_not_written(world: World) -> None:
         world.run(world.cluster.write_status(stale, {"phase": "Running"}))
 
 
-def test_newest_version_is_confirmed_or_remembered(world: World) -> None:
+def test_the_newest_version_is_confirmed_or_cached(world: World) -> None:
     old = world.api.put(FINETUNE_JOBS, a_job_body())
     world.run(world.cluster.confirm_newest(old))
     new = world.api.put(FINETUNE_JOBS, a_job_body())
@@ -173,7 +173,7 @@ def test_newest_version_is_confirmed_or_remembered(world: World) -> None:
     assert world.cache.find_job(KEY) == new
 
 
-def test_what_a_quota_that_its_own_document_has_used_up_refuses_is_there(world: World) -> None:
+def test_an_existing_child_counts_although_its_quota_is_exhausted(world: World) -> None:
     document, *_ = build_attempt(a_job(), 1, SETTINGS)
     world.api.put(CONFIG_MAPS, document)
     world.api.refuse_new = ApiError(403, "Forbidden", "exceeded quota")
@@ -197,7 +197,7 @@ def test_what_a_quota_that_its_own_document_has_used_up_refuses_is_there(world: 
         pytest.param(ApiError(401, "Unauthorized", "who?"), False, id="token rotated"),
     ],
 )
-def test_what_others_must_mend_is_told_and_the_rest_tried_again(
+def test_an_error_that_others_must_fix_is_reported_and_others_are_retried(
     world: World, refusal: ApiError, is_told: bool
 ) -> None:
     world.api.refuse_new = refusal
@@ -206,14 +206,14 @@ def test_what_others_must_mend_is_told_and_the_rest_tried_again(
         world.run(world.cluster.create(TRAINING_JOB))
 
 
-def test_nothing_is_made_nor_told_in_a_namespace_that_is_gone(world: World) -> None:
+def test_nothing_is_created_or_reported_in_a_deleted_namespace(world: World) -> None:
     world.api.refuse_new = ApiError(404, "NotFound", 'namespaces "team" not found')
 
     with pytest.raises(Gone):
         world.run(world.cluster.create(TRAINING_JOB))
 
 
-def test_the_newest_word_on_why_a_job_has_no_pods_is_found(world: World) -> None:
+def test_the_newest_event_on_why_a_job_has_no_pods_is_found(world: World) -> None:
     world.cache.remember(Kind.TRAINING_JOB, without_pods("2026-05-04T12:00:00Z"))
     for number, minute in enumerate([5, 9, 7]):
         last = f"2026-05-04T12:0{minute}:00Z"
@@ -225,7 +225,7 @@ def test_the_newest_word_on_why_a_job_has_no_pods_is_found(world: World) -> None
     assert children.complaint == "2026-05-04T12:09:00Z"
 
 
-def test_without_the_right_to_read_events_nothing_is_held_up(world: World) -> None:
+def test_without_the_right_to_read_events_the_operator_continues(world: World) -> None:
     world.cache.remember(Kind.TRAINING_JOB, without_pods("2026-05-04T12:00:00Z"))
     world.api.fail_with = ApiError(403, "Forbidden", "no")
 
@@ -237,7 +237,7 @@ def without_pods(started: str) -> dict[str, Any]:
     return {**found, "status": {"startTime": started}}
 
 
-def test_event_that_can_not_be_recorded_stops_nothing(world: World) -> None:
+def test_an_event_that_cannot_be_recorded_stops_nothing(world: World) -> None:
     event = {"metadata": {"namespace": "team", "name": "x"}, "reason": "Failed"}
     world.run(world.cluster.tell(event))
     world.run(world.cluster.tell(event))
@@ -248,7 +248,7 @@ def test_event_that_can_not_be_recorded_stops_nothing(world: World) -> None:
     assert world.api.calls == ["create events"] * 3
 
 
-def test_a_pod_that_no_event_has_told_of_yet_keeps_an_attempt_from_starting(world: World) -> None:
+def test_a_pod_not_yet_reported_by_an_event_delays_the_next_attempt(world: World) -> None:
     world.api.put(PODS, a_pod(phase="Pending"))
 
     with pytest.raises(Conflict):
@@ -257,8 +257,8 @@ def test_a_pod_that_no_event_has_told_of_yet_keeps_an_attempt_from_starting(worl
     assert len(world.cache.children_of(KEY).pods) == 1
 
 
-def test_a_deleted_pod_keeps_an_attempt_from_starting_until_it_is_gone(world: World) -> None:
-    """Its kubelet would give the next pod the old run document, of the same name."""
+def test_a_terminating_pod_delays_the_next_attempt_until_it_is_gone(world: World) -> None:
+    """Its kubelet would give the next pod the old run document, which has the same name."""
     going = a_pod(phase="Failed")
     going["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z"}
     going["metadata"] |= {"deletionGracePeriodSeconds": 600}
@@ -268,7 +268,7 @@ def test_a_deleted_pod_keeps_an_attempt_from_starting_until_it_is_gone(world: Wo
         world.run(world.cluster.confirm_none_runs(a_job_body()))
 
 
-def test_a_deleted_pod_that_only_a_finalizer_keeps_is_in_nobodys_way(world: World) -> None:
+def test_a_deleted_pod_held_only_by_a_finalizer_blocks_nothing(world: World) -> None:
     kept = a_pod(phase="Failed")
     kept["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z"}
     kept["metadata"] |= {"deletionGracePeriodSeconds": 0, "finalizers": ["audit.example.com/x"]}
@@ -277,7 +277,7 @@ def test_a_deleted_pod_that_only_a_finalizer_keeps_is_in_nobodys_way(world: Worl
     world.run(world.cluster.confirm_none_runs(a_job_body()))
 
 
-def test_pods_that_have_ended_are_in_nobodys_way(world: World) -> None:
+def test_terminated_pods_block_nothing(world: World) -> None:
     world.api.put(PODS, a_pod(phase="Succeeded"))
 
     world.run(world.cluster.confirm_none_runs(a_job_body()))

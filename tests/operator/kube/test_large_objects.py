@@ -53,7 +53,7 @@ def kept(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("value", LARGE.values(), ids=LARGE)
-def test_of_a_large_object_the_same_is_kept_however_it_came(value: Any) -> None:
+def test_a_large_object_is_reduced_in_the_same_way_from_lists_and_watches(value: Any) -> None:
     job = a_large_job("large", value)
     small = a_job_body("small", uid="small")
     text = json.dumps(job)
@@ -89,7 +89,7 @@ LARGE_BESIDE_THE_SPEC: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("given", LARGE_BESIDE_THE_SPEC.values(), ids=LARGE_BESIDE_THE_SPEC)
-def test_whatever_makes_an_object_large_what_is_kept_is_small(given: dict[str, Any]) -> None:
+def test_any_large_object_is_reduced_to_a_small_one(given: dict[str, Any]) -> None:
     text = json.dumps(a_job_body(**given))
 
     body = as_kept(parse_object(text.encode()))
@@ -98,7 +98,7 @@ def test_whatever_makes_an_object_large_what_is_kept_is_small(given: dict[str, A
     assert len(json.dumps(body)) < 20_000
 
 
-def test_an_outline_has_what_is_read_of_an_object_between_two_passes() -> None:
+def test_an_outline_has_the_fields_that_are_read_between_two_passes() -> None:
     metadata = {
         "annotations": {"finetune.dev/scheduled-at": "now", "note": "x"},
         "labels": {"finetune.dev/schedule": "nightly", "team": "a"},
@@ -115,7 +115,7 @@ def test_an_outline_has_what_is_read_of_an_object_between_two_passes() -> None:
     assert body["metadata"]["resourceVersion"] == a_job_body()["metadata"]["resourceVersion"]
 
 
-def test_of_a_large_child_what_its_job_is_judged_by_is_kept() -> None:
+def test_a_large_child_keeps_the_fields_that_its_job_depends_on() -> None:
     child = a_training_job()
     child["spec"] |= {"completionMode": "Indexed", "parallelism": 4, "suspend": True}
     child["spec"]["template"] = {"spec": {"containers": [{"env": [{}] * 50_000}]}}
@@ -130,7 +130,7 @@ def test_of_a_large_child_what_its_job_is_judged_by_is_kept() -> None:
     assert body["metadata"]["labels"] == child["metadata"]["labels"]
 
 
-def test_a_status_of_the_operators_own_is_kept_whatever_else_is_large() -> None:
+def test_the_operators_own_status_is_kept_in_a_large_object() -> None:
     status = {"attempts": [{"message": "x" * 1000}] * (MOST_STATUS_BYTES // 1100)}
 
     assert outline_of(a_large_job("a", "x" * MIB) | {"status": status})["status"] == status
@@ -138,7 +138,7 @@ def test_a_status_of_the_operators_own_is_kept_whatever_else_is_large() -> None:
 
 @pytest.mark.parametrize("items", [[], [a_job_body()], [a_large_job("a", "x" * MIB)]])
 @pytest.mark.parametrize("is_last", [False, True])
-def test_a_page_is_read_in_whatever_order_its_keys_are(items: list[Any], is_last: bool) -> None:
+def test_a_page_is_read_with_its_keys_in_any_order(items: list[Any], is_last: bool) -> None:
     rest: dict[str, Any] = {"kind": "FineTuneJobList", "metadata": {"resourceVersion": "7"}}
     page = {**rest, "items": items} if is_last else {"items": items, **rest}
     text = json.dumps(page).encode() + b" " * (MIB if not items else 0)
@@ -157,7 +157,7 @@ def test_a_page_is_read_in_whatever_order_its_keys_are(items: list[Any], is_last
         {"kind": "Odd", "inner": {"items": [{"metadata": {}}] * 20_000}},
     ],
 )
-def test_a_large_answer_that_is_no_list_is_read_too(answer: dict[str, Any]) -> None:
+def test_a_large_answer_that_is_not_a_list_is_read_too(answer: dict[str, Any]) -> None:
     assert parse_page(json.dumps(answer).encode()) == answer
 
 
@@ -167,7 +167,7 @@ def test_an_empty_list_of_metadata_has_no_items() -> None:
     assert page["items"] == []
 
 
-def test_a_page_without_an_end_is_an_error_of_value() -> None:
+def test_a_truncated_page_is_a_value_error() -> None:
     text = '{"items":[' + json.dumps(a_large_job("a", "x" * MIB))
     for end in ("", ",", ",{"):
         with pytest.raises(ValueError, match=r"."):
@@ -181,7 +181,7 @@ def test_a_page_without_an_end_is_an_error_of_value() -> None:
         for name, value in LARGE.items()
     ],
 )
-def test_the_cache_of_many_large_jobs_takes_no_more_than_that_of_small_ones(value: Any) -> None:
+def test_the_cache_of_many_large_jobs_is_as_small_as_that_of_small_ones(value: Any) -> None:
     lines = [
         json.dumps({"type": "ADDED", "object": a_large_job(f"large-{number}", value)}).encode()
         for number in range(10)
@@ -200,7 +200,7 @@ def test_the_cache_of_many_large_jobs_takes_no_more_than_that_of_small_ones(valu
     assert len(cache.present(Kind.JOB)) == 10
 
 
-def test_pages_become_smaller_before_they_become_too_large() -> None:
+def test_pages_shrink_before_they_become_too_large() -> None:
     small, large = 5_000, 1_500_000
     assert next_limit(20, 20 * small, 20) == 80
     assert next_limit(400, 400 * small, 400) == LARGEST_PAGE
@@ -209,7 +209,7 @@ def test_pages_become_smaller_before_they_become_too_large() -> None:
     assert next_limit(20, 50, 0) == 20
 
 
-def test_a_list_of_large_jobs_after_many_small_ones_has_all_of_them_in_small_pages() -> None:
+def test_a_list_of_large_jobs_after_many_small_ones_is_complete_in_small_pages() -> None:
     noise = random.Random(1).randbytes(600_000).hex()  # noqa: S311 - nothing is secret
     jobs = [a_job_body(f"small-{number}", uid=f"s{number}") for number in range(300)]
     jobs += [a_large_job(f"large-{number}", noise) for number in range(30)]
@@ -260,7 +260,7 @@ CONFIG_JSON = {
     ],
     ids=["text", "list", "keys", "nested", "number", "key", "lists"],
 )
-def test_of_a_models_config_only_what_is_used_is_kept(junk: dict[str, Any]) -> None:
+def test_only_the_used_keys_of_a_models_config_are_kept(junk: dict[str, Any]) -> None:
     facts = facts_of({**CONFIG_JSON, **junk})
 
     assert {name: facts[name] for name in CONFIG_JSON} == CONFIG_JSON

@@ -108,20 +108,20 @@ def play(scene: Callable[[Hub], Awaitable[None]], answer: Answer = found) -> Hub
         pytest.param(7, None, id="no text"),
     ],
 )
-def test_only_names_of_the_hub_are_asked_for(name: Any, model: str | None) -> None:
+def test_only_hub_names_are_requested(name: Any, model: str | None) -> None:
     named = model_of(a_body(name))
 
     assert (named.name if named else None) == model
 
 
-def test_a_revision_cannot_leave_its_place_in_the_url() -> None:
+def test_a_revision_cannot_escape_its_segment_of_the_url() -> None:
     model = model_of(a_body(model_revision="../x?y"))
 
     assert model is not None
     assert model.url("http://hub/{model}/{revision}/c") == "http://hub/acme/llama/..%2Fx%3Fy/c"
 
 
-def test_a_model_is_asked_for_once() -> None:
+def test_a_model_is_requested_once() -> None:
     async def scene(hub: Hub) -> None:
         answers = await asyncio.gather(*(hub.models.find(a_body()) for _ in range(5)))
 
@@ -131,7 +131,7 @@ def test_a_model_is_asked_for_once() -> None:
     assert play(scene).asked == ["/acme/llama/resolve/main/config.json"]
 
 
-def test_a_model_is_asked_for_again_after_an_hour() -> None:
+def test_a_model_is_requested_again_after_an_hour() -> None:
     async def scene(hub: Hub) -> None:
         await hub.models.find(a_body())
         hub.clock += KNOWN_FOR_SECONDS + 1
@@ -150,7 +150,7 @@ def test_a_model_is_asked_for_again_after_an_hour() -> None:
         pytest.param(lambda _: web.Response(body=b"[" * 100_000), id="nested beyond reading"),
     ],
 )
-def test_a_model_that_is_not_shown_is_left_alone_for_a_while(answer: Answer) -> None:
+def test_a_model_that_is_not_accessible_is_not_requested_for_a_while(answer: Answer) -> None:
     async def scene(hub: Hub) -> None:
         assert await hub.models.find(a_body()) is None
         assert await hub.models.find(a_body()) is None
@@ -161,7 +161,7 @@ def test_a_model_that_is_not_shown_is_left_alone_for_a_while(answer: Answer) -> 
     assert len(play(scene, answer).asked) == 2
 
 
-def test_a_hub_that_fails_is_asked_for_no_model_for_a_while() -> None:
+def test_a_failing_hub_is_not_contacted_for_a_while() -> None:
     async def scene(hub: Hub) -> None:
         for name in ("acme/one", "acme/two"):
             assert await hub.models.find(a_body(name)) is None
@@ -194,7 +194,7 @@ def zipped(path: str) -> web.Response:
         pytest.param(lambda _: web.Response(body=b"\xff" * 99), id="no text"),
     ],
 )
-def test_a_model_of_which_nothing_can_be_read_keeps_no_other_from_being_known(
+def test_an_unreadable_model_does_not_block_others(
     hostile: Answer,
 ) -> None:
     def answer(path: str) -> web.Response:
@@ -211,7 +211,7 @@ def test_a_model_of_which_nothing_can_be_read_keeps_no_other_from_being_known(
     play(scene, answer)
 
 
-def test_what_was_known_is_kept_while_the_hub_is_away() -> None:
+def test_a_known_model_is_kept_while_the_hub_is_down() -> None:
     async def scene(hub: Hub) -> None:
         await hub.models.find(a_body())
         await hub.disconnect()
@@ -222,7 +222,7 @@ def test_what_was_known_is_kept_while_the_hub_is_away() -> None:
     play(scene)
 
 
-def test_without_a_url_nothing_is_asked() -> None:
+def test_without_a_url_nothing_is_requested() -> None:
     models = ModelConfigs(None, lambda: 0.0)
 
     assert asyncio.run(models.find(a_body())) is None
@@ -239,7 +239,7 @@ def status_of(body: dict[str, Any], model: Mapping[str, Any] | None, gpu: int | 
     return cluster.job["status"]
 
 
-def test_memory_is_told_before_the_first_attempt() -> None:
+def test_memory_is_estimated_before_the_first_attempt() -> None:
     status = status_of(a_body(), LLAMA, None)
 
     assert "attempts" not in status
@@ -261,11 +261,11 @@ def test_a_job_that_needs_more_than_a_gpu_has_is_accepted_with_a_warning() -> No
         pytest.param(LLAMA, 640 * GIB, id="it fits"),
         pytest.param(LLAMA, None, id="the GPUs' size is not set"),
         pytest.param(None, GIB, id="the model is not known"),
-        pytest.param({"hidden_size": 0}, GIB, id="the model says nothing"),
-        pytest.param({**LLAMA, "head_dim": "x"}, GIB, id="the model says nonsense"),
+        pytest.param({"hidden_size": 0}, GIB, id="the config.json is empty"),
+        pytest.param({**LLAMA, "head_dim": "x"}, GIB, id="the config.json is nonsense"),
     ],
 )
-def test_nobody_is_warned_without_cause(model: Mapping[str, Any] | None, gpu: int | None) -> None:
+def test_a_job_that_fits_gets_no_warning(model: Mapping[str, Any] | None, gpu: int | None) -> None:
     status = status_of(a_body(), model, gpu)
 
     assert (
@@ -273,13 +273,13 @@ def test_nobody_is_warned_without_cause(model: Mapping[str, Any] | None, gpu: in
     )
 
 
-def test_a_context_longer_than_the_models_is_told() -> None:
+def test_a_context_longer_than_the_models_is_reported() -> None:
     status = status_of(a_body(max_length=100_000), LLAMA, None)
 
     assert "max_length" in conditions.require(status["conditions"], "Accepted")["message"]
 
 
-def test_a_worker_finds_the_model_before_it_looks_at_the_job() -> None:
+def test_a_worker_fetches_the_model_before_it_processes_the_job() -> None:
     class Cluster(FakeCluster):
         async def write_status(self, body: Body, patch: Mapping[str, Any]) -> None:
             await super().write_status(body, patch)

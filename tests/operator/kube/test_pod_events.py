@@ -49,7 +49,7 @@ def words(children: Children) -> tuple[str, ...]:
     return tuple(children.pod_events.get(CREATING["metadata"]["uid"], ()))
 
 
-def test_the_newest_words_about_each_volume_are_found() -> None:
+def test_the_newest_event_about_each_volume_is_found() -> None:
     attach = an_event("Multi-Attach error for volume pvc-1", "FailedAttachVolume", at=9)
     of_another = an_event("x", involvedObject={"uid": "another"})
     over = an_event("0/3 nodes", "FailedScheduling")
@@ -62,7 +62,7 @@ def test_the_newest_words_about_each_volume_are_found() -> None:
     )
 
 
-def test_events_of_the_newer_kind_have_their_times_elsewhere() -> None:
+def test_newer_events_with_times_in_other_fields_are_read() -> None:
     series = {"lastObservedTime": render_time(NOW + seconds(60))}
     newer = an_event("newer", "FailedCreatePodSandBox", lastTimestamp=None, series=series)
 
@@ -80,18 +80,20 @@ def test_events_of_the_newer_kind_have_their_times_elsewhere() -> None:
         pytest.param(
             a_seen_pod(a_trainer(waits("ErrImagePull", "no such image"))),
             99,
-            id="its status says why",
+            id="its status shows why",
         ),
     ],
 )
-def test_nobody_is_asked_about_a_pod(pod: dict[str, Any], after: float) -> None:
+def test_no_events_are_requested_for_a_pod_that_is_not_waiting(
+    pod: dict[str, Any], after: float
+) -> None:
     children, calls = ask(pod, an_event(MOUNT), after=after)
 
     assert not children.pod_events
     assert "list events" not in calls
 
 
-def test_a_pod_that_waits_for_an_init_container_is_asked_about() -> None:
+def test_events_are_requested_for_a_pod_that_waits_for_an_init_container() -> None:
     pod = a_seen_pod(an_init(waits("PodInitializing")), a_trainer(waits()))
 
     _, calls = ask(pod)
@@ -99,7 +101,7 @@ def test_a_pod_that_waits_for_an_init_container_is_asked_about() -> None:
     assert "list events" in calls
 
 
-def test_without_the_right_to_read_events_nothing_is_held_up() -> None:
+def test_without_the_right_to_read_events_nothing_is_delayed() -> None:
     api = FakeApi()
     api.fail_list[EVENTS] = ApiError(403, "Forbidden", "no")
 

@@ -25,7 +25,7 @@ def a_filled_api() -> FakeApi:
     return api
 
 
-def test_memory_is_warm_after_the_first_lists() -> None:
+def test_the_cache_is_warm_after_the_first_lists() -> None:
     cache = ObjectCache()
 
     asyncio.run(fill_cache(a_filled_api(), cache))
@@ -34,7 +34,7 @@ def test_memory_is_warm_after_the_first_lists() -> None:
     assert [len(cache.children_of(KEY).training_jobs), len(cache.children_of(KEY).pods)] == [1, 1]
 
 
-def test_what_vanished_without_an_event_is_forgotten_and_its_job_looked_at() -> None:
+def test_an_object_that_vanished_without_an_event_is_forgotten_and_its_job_queued() -> None:
     api, cache = a_filled_api(), ObjectCache()
     asyncio.run(fill_cache(api, cache))
     api.objects.pop((Kind.TRAINING_JOB.resource, "team", "balloon-1"))
@@ -44,7 +44,7 @@ def test_what_vanished_without_an_event_is_forgotten_and_its_job_looked_at() -> 
     assert len(cache.children_of(KEY).pods) == 1
 
 
-def test_a_relist_of_an_unchanged_world_concerns_nobody() -> None:
+def test_a_relist_of_unchanged_objects_queues_nothing() -> None:
     api, cache = a_filled_api(), ObjectCache()
     asyncio.run(fill_cache(api, cache))
 
@@ -59,7 +59,7 @@ def test_only_watched_namespaces_are_listed() -> None:
     assert set(cache.known_keys()) == {KEY}
 
 
-def test_jobs_do_not_wait_for_the_definition_of_schedules() -> None:
+def test_jobs_do_not_wait_for_the_schedule_definition() -> None:
     cache, undefined = ObjectCache(), ApiError(404, "", "404 page not found")
     api = a_filled_api()
     api.fail_list = {Kind.SCHEDULE.resource: undefined}
@@ -72,7 +72,7 @@ def test_jobs_do_not_wait_for_the_definition_of_schedules() -> None:
 
 
 @pytest.mark.parametrize(("kind", "status"), [(Kind.JOB, 404), (Kind.SCHEDULE, 403)])
-def test_anything_else_is_waited_for(kind: Kind, status: int) -> None:
+def test_every_other_definition_is_waited_for(kind: Kind, status: int) -> None:
     api = a_filled_api()
     api.fail_list = {kind.resource: ApiError(status, "", "not now")}
 
@@ -81,7 +81,7 @@ def test_anything_else_is_waited_for(kind: Kind, status: int) -> None:
 
 
 @pytest.mark.parametrize("broken", [{"resourceVersion": "x"}, {"labels": {}}, {"labels": None}])
-def test_one_object_that_cannot_be_read_costs_no_other(
+def test_one_unreadable_object_does_not_hide_others(
     broken: dict[str, object], caplog: pytest.LogCaptureFixture
 ) -> None:
     api, cache = a_filled_api(), ObjectCache()

@@ -40,7 +40,7 @@ def depth_of(value: Any) -> int:
 
 @pytest.mark.parametrize("levels", [101, 150, 850, 1100, 9000, 100_000])
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_depth_is_read_and_cut(kind: str, levels: int) -> None:
+def test_json_of_any_depth_is_read_and_truncated(kind: str, levels: int) -> None:
     deep = '{"before":1,"deep":' + KINDS[kind](levels) + ',"after":[2]}'
 
     value = parse_json(deep.encode())
@@ -62,7 +62,7 @@ def test_any_depth_is_read_and_cut(kind: str, levels: int) -> None:
         "1",
     ],
 )
-def test_what_is_not_deep_is_not_touched(text: str) -> None:
+def test_shallow_json_is_unchanged(text: str) -> None:
     assert cut_deep(text.encode()) == text.encode()
 
 
@@ -78,7 +78,7 @@ def test_what_is_not_deep_is_not_touched(text: str) -> None:
         "{" * 101 + '"',
     ],
 )
-def test_what_is_no_json_is_an_error_of_value_soon(text: str) -> None:
+def test_invalid_json_is_a_value_error_found_early(text: str) -> None:
     began = time.process_time()
 
     with pytest.raises(ValueError):  # noqa: PT011 - whichever words
@@ -93,7 +93,7 @@ def a_deep_job(name: str, levels: int) -> str:
 
 
 @pytest.mark.parametrize("levels", [850, 1100, 9000])
-def test_a_list_with_a_deep_job_has_all_its_jobs(levels: int) -> None:
+def test_a_list_with_a_deeply_nested_job_has_all_its_jobs(levels: int) -> None:
     items = ",".join([a_deep_job("hostile", levels), json.dumps(a_job_body(name="balloon"))])
 
     async def handle(_: web.BaseRequest) -> web.StreamResponse:
@@ -110,8 +110,8 @@ def test_a_list_with_a_deep_job_has_all_its_jobs(levels: int) -> None:
 
 
 @pytest.mark.parametrize("levels", [850, 1100, 9000])
-def test_a_watch_goes_on_after_a_deep_job(levels: int) -> None:
-    """By kopf's own reader of watches, in chunks that end anywhere."""
+def test_a_watch_continues_after_a_deeply_nested_job(levels: int) -> None:
+    """With kopf's own reader of watches, in chunks that end at any byte."""
     events = "\n".join(
         '{"type":"ADDED","object":' + job + "}"
         for job in (a_deep_job("hostile", levels), json.dumps(a_job_body(name="balloon")))

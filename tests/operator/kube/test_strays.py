@@ -51,7 +51,7 @@ def a_bare_pod(name: str = "balloon-1-abcde", **metadata: Any) -> dict[str, Any]
     return {**pod, "kind": "Pod", "spec": {}, "status": {"phase": "Running"}}
 
 
-def test_a_bare_pod_is_deleted_where_there_is_no_job_and_its_neighbours_are_not(
+def test_a_bare_pod_without_a_job_is_deleted_and_its_neighbours_are_not(
     world: World,
 ) -> None:
     owned = a_bare_pod("owned", ownerReferences=[{"uid": "x", "controller": True}])
@@ -64,7 +64,7 @@ def test_a_bare_pod_is_deleted_where_there_is_no_job_and_its_neighbours_are_not(
     assert sorted(world.pod_names()) == ["owned", "theirs"]
 
 
-def test_it_is_deleted_once_however_late_its_event_comes(world: World) -> None:
+def test_a_stray_is_deleted_once_even_if_its_event_is_late(world: World) -> None:
     world.holds(Kind.POD, a_bare_pod())
     for _ in range(3):
         asyncio.run(world.cluster.end_bare_pods(KEY))
@@ -73,7 +73,7 @@ def test_it_is_deleted_once_however_late_its_event_comes(world: World) -> None:
 
 
 @pytest.mark.parametrize("code", [403, 404, 409])
-def test_a_deletion_that_is_refused_or_late_holds_nothing_up(world: World, code: int) -> None:
+def test_a_refused_or_late_deletion_delays_nothing(world: World, code: int) -> None:
     world.holds(Kind.POD, a_bare_pod())
     world.api.fail_with = ApiError(code, "Refused", "no")
 
@@ -82,7 +82,7 @@ def test_a_deletion_that_is_refused_or_late_holds_nothing_up(world: World, code:
     assert world.api.calls[-1] == "delete pods"
 
 
-def test_a_config_map_that_nothing_owns_is_made_again_as_ours(world: World) -> None:
+def test_a_config_map_without_an_owner_is_created_again_with_one(world: World) -> None:
     world.api.put(CONFIG_MAPS, orphaned(CONFIG_MAP))
 
     asyncio.run(world.cluster.create(CONFIG_MAP))
@@ -92,7 +92,7 @@ def test_a_config_map_that_nothing_owns_is_made_again_as_ours(world: World) -> N
     assert found["data"] == CONFIG_MAP["data"]
 
 
-def test_while_a_job_has_the_name_its_config_map_stays(world: World) -> None:
+def test_a_config_map_stays_while_its_job_exists(world: World) -> None:
     world.api.put(CONFIG_MAPS, orphaned(CONFIG_MAP))
     world.api.put(TRAINING_JOBS, orphaned(TRAINING_JOB))
 
@@ -102,7 +102,7 @@ def test_while_a_job_has_the_name_its_config_map_stays(world: World) -> None:
     assert len(world.api.objects) == 2
 
 
-def test_a_job_that_nothing_owns_and_no_event_told_of_is_ended_in_the_next_pass(
+def test_an_unreported_job_without_an_owner_is_ended_in_the_next_pass(
     world: World,
 ) -> None:
     world.api.put(TRAINING_JOBS, orphaned(TRAINING_JOB))
@@ -114,6 +114,6 @@ def test_a_job_that_nothing_owns_and_no_event_told_of_is_ended_in_the_next_pass(
     assert is_stray(known)
 
 
-def test_a_large_object_is_known_as_a_stray_by_its_outline() -> None:
+def test_a_large_object_is_recognized_as_a_stray_by_its_outline() -> None:
     assert is_stray(outline_of(orphaned(TRAINING_JOB)))
     assert not is_stray(outline_of(TRAINING_JOB))

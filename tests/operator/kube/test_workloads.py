@@ -35,7 +35,7 @@ class Kueue(FakeApi):
 
 
 @pytest.mark.parametrize("version", ["v1beta1", "v1beta2"])
-def test_the_workload_is_found_by_its_jobs_uid_in_the_version_served(version: str) -> None:
+def test_the_workload_is_found_by_its_jobs_uid_in_the_served_version(version: str) -> None:
     api = Kueue(version)
 
     found = asyncio.run(KubeQueue(api).find_workload(a_training_job(suspended=True)))
@@ -54,7 +54,7 @@ def test_the_workload_is_found_by_its_jobs_uid_in_the_version_served(version: st
         pytest.param(ApiError(0, "Unreachable", ""), 20, id="no answer"),
     ],
 )
-def test_where_nobody_answers_nothing_is_held_up_and_nobody_is_asked_for_a_while(
+def test_without_an_answer_nothing_is_delayed_and_requests_pause_for_a_while(
     refusal: ApiError, silent: int
 ) -> None:
     api = Kueue("v1beta1")
@@ -82,7 +82,7 @@ def test_where_nobody_answers_nothing_is_held_up_and_nobody_is_asked_for_a_while
         pytest.param(True, None, "uid-of-earlier", False, id="it is an earlier job's"),
     ],
 )
-def test_kueue_is_asked_only_for_a_job_that_waits(
+def test_kueue_is_queried_only_for_a_waiting_job(
     suspended: bool, ended: str | None, owner: str, is_asked: bool
 ) -> None:
     api, cache = Kueue("v1beta2"), ObjectCache()

@@ -10,7 +10,7 @@ def claim(type_: str = "Ready", *, is_true: bool = True, message: str = "") -> C
     return Claim(type=type_, is_true=is_true, reason="Because", message=message)
 
 
-def test_condition_has_everything_that_kubernetes_wants() -> None:
+def test_a_condition_has_all_fields_that_kubernetes_requires() -> None:
     assert conditions.merge([], [claim(message="so it is")], 3, NOW) == [
         {
             "type": "Ready",
@@ -23,7 +23,7 @@ def test_condition_has_everything_that_kubernetes_wants() -> None:
     ]
 
 
-def test_transition_time_moves_only_with_the_status() -> None:
+def test_the_transition_time_changes_only_with_the_status() -> None:
     first = conditions.merge([], [claim()], 1, NOW)
     same = conditions.merge(first, [claim(message="new words")], 2, LATER)
     changed = conditions.merge(same, [claim(is_true=False)], 2, LATER)
@@ -33,13 +33,13 @@ def test_transition_time_moves_only_with_the_status() -> None:
     assert changed[0]["lastTransitionTime"] == "2026-05-04T12:01:00Z"
 
 
-def test_message_is_never_longer_than_the_api_server_takes() -> None:
+def test_a_message_is_never_longer_than_the_api_server_accepts() -> None:
     (condition,) = conditions.merge([], [claim(message="x" * 40_000)], 1, NOW)
 
     assert condition["message"] == "x" * 32_768
 
 
-def test_condition_that_nobody_claims_disappears() -> None:
+def test_a_condition_that_no_longer_applies_is_removed() -> None:
     before = conditions.merge([], [claim("Reconciling"), claim("Ready")], 1, NOW)
 
     after = conditions.merge(before, [claim("Ready")], 1, LATER)
@@ -49,7 +49,7 @@ def test_condition_that_nobody_claims_disappears() -> None:
     assert not conditions.is_true(after, "Reconciling")
 
 
-def test_of_very_many_mistakes_the_first_are_told_and_how_many_more_there_are() -> None:
+def test_a_long_list_of_errors_shows_the_first_and_the_number_of_the_others() -> None:
     few, many = ["a is wrong", "b is wrong"], [f"key_{number} is unknown" for number in range(5000)]
 
     assert conditions.tell_all(few) == "a is wrong; b is wrong"

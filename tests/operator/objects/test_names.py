@@ -30,7 +30,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_child_name_leaves_room_for_pods_of_an_indexed_job(name: str) -> None:
+def test_a_child_name_leaves_room_for_the_pods_of_an_indexed_job(name: str) -> None:
     child = child_name(name, 99999)
 
     assert DNS_LABEL.fullmatch(child)
@@ -38,12 +38,12 @@ def test_child_name_leaves_room_for_pods_of_an_indexed_job(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_label_value_is_valid(name: str) -> None:
+def test_a_label_value_is_valid(name: str) -> None:
     assert LABEL_VALUE.fullmatch(job_label(name))
     assert len(job_label(name)) <= 63
 
 
-def test_plain_name_is_kept() -> None:
+def test_a_short_name_is_kept_unchanged() -> None:
     assert child_name("balloon", 3) == "balloon-3"
     assert job_label("balloon") == "balloon"
 
@@ -65,39 +65,39 @@ def test_different_jobs_have_different_children(one: str, other: str) -> None:
     assert job_label(one) != job_label(other)
 
 
-def test_no_job_can_have_the_hashed_name_of_another() -> None:
+def test_no_job_name_equals_the_hashed_name_of_another() -> None:
     stem = child_name("team.a", 1).removesuffix("-1")
 
     assert child_name(stem, 1) != child_name("team.a", 1)
 
 
-def test_attempts_of_one_job_are_never_another_jobs() -> None:
+def test_attempts_of_different_jobs_have_different_names() -> None:
     names = ["a", "a-1", "a-1-1", "a-2"]
     children = [child_name(name, attempt) for name in names for attempt in range(1, 13)]
 
     assert len(set(children)) == len(children)
 
 
-def test_shortened_label_equals_no_name() -> None:
+def test_a_shortened_label_equals_no_valid_name() -> None:
     assert "_" in job_label("a" * 64)
 
 
-def test_event_name_repeats_only_for_the_same() -> None:
+def test_an_event_name_is_repeated_only_for_the_same_event() -> None:
     assert event_name("balloon", "uid", "Failed") == event_name("balloon", "uid", "Failed")
     assert event_name("balloon", "uid", "Failed") != event_name("balloon", "uid", "Succeeded")
 
 
-def test_paths_are_the_api_servers() -> None:
+def test_paths_match_the_api_servers() -> None:
     root = "/apis/finetune.dev/v1alpha1"
     assert FINETUNE_JOBS.path() == f"{root}/finetunejobs"
     assert FINETUNE_JOBS.path("team", "x") == f"{root}/namespaces/team/finetunejobs/x"
 
 
-def test_a_job_is_known_by_more_bits_than_can_be_searched() -> None:
-    """Whoever finds a name of the same key would have another one's children for its own."""
+def test_a_shortened_key_contains_enough_hash_bits_to_prevent_collisions() -> None:
+    """An attacker who found a name with the same key would get another job's children."""
     assert re.fullmatch(r"a{30}_[0-9a-f]{32}", job_key("a" * 64))
     assert job_key("a" * 63) == "a" * 63
 
 
-def test_labels_stay_as_older_operators_select_them() -> None:
+def test_labels_stay_compatible_with_older_operators() -> None:
     assert re.fullmatch(r"a{52}_[0-9a-f]{10}", job_label("a" * 64))

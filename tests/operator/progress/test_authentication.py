@@ -51,7 +51,9 @@ def a_review(**changed: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_review(status: dict[str, Any], bearer: Bearer | None) -> None:
+def test_a_token_review_identifies_the_pod_or_nothing(
+    status: dict[str, Any], bearer: Bearer | None
+) -> None:
     assert parse_review(status, AUDIENCE) == bearer
 
 
@@ -72,20 +74,22 @@ def test_review(status: dict[str, Any], bearer: Bearer | None) -> None:
         ),
     ],
 )
-def test_who_may_speak_for_a_job(bearer: Bearer, attempt: int | None) -> None:
+def test_only_a_pod_of_the_current_attempt_may_report_for_a_job(
+    bearer: Bearer, attempt: int | None
+) -> None:
     children = Children(training_jobs=[a_training_job()], pods=[a_pod()])
 
     expected = None if attempt is None else Speaker(attempt=attempt, current=attempt)
     assert find_speaker(a_job_body(), children, bearer) == expected
 
 
-def test_pod_of_an_earlier_attempt_is_told_from_one_of_the_current() -> None:
+def test_a_pod_of_an_earlier_attempt_is_distinguished_from_a_current_one() -> None:
     children = Children(training_jobs=[a_training_job(1), a_training_job(2)], pods=[a_pod(1)])
 
     assert find_speaker(a_job_body(), children, POD) == Speaker(attempt=1, current=2)
 
 
-def test_pod_of_an_earlier_namesake_may_not_speak() -> None:
+def test_a_pod_of_a_deleted_job_with_the_same_name_may_not_report() -> None:
     children = Children(
         training_jobs=[a_training_job(owner="earlier")], pods=[a_pod(owner="earlier")]
     )
@@ -107,7 +111,7 @@ class Clock:
         pytest.param(False, INVALID_FOR.total_seconds(), id="bad, for a shorter time"),
     ],
 )
-def test_answers_are_remembered_for_a_while(authenticated: bool, valid_for: float) -> None:
+def test_token_reviews_are_cached_for_a_while(authenticated: bool, valid_for: float) -> None:
     api, clock = FakeApi(), Clock()
     api.review = lambda _: {"status": a_review(authenticated=authenticated)}
     checker = TokenChecker(api, clock)
@@ -130,7 +134,7 @@ def test_answers_are_remembered_for_a_while(authenticated: bool, valid_for: floa
     asyncio.run(scene())
 
 
-def test_good_token_of_one_job_is_asked_about_again_for_another() -> None:
+def test_a_token_accepted_for_one_job_is_reviewed_again_for_another() -> None:
     api, asked = FakeApi(), []
 
     def review(request: Any) -> Any:

@@ -81,14 +81,14 @@ def ask(
     return status, text, writer.heard
 
 
-def test_report_of_the_jobs_pod_is_taken() -> None:
+def test_a_report_of_the_jobs_pod_is_accepted() -> None:
     status, text, heard = ask("POST", PATH.format("balloon"))
 
     assert (status, text) == (200, "{}")
     assert heard == [(JobKey(namespace="team", label="balloon"), 1, Progress.from_body(OURS))]
 
 
-def test_stock_callbacks_body_is_taken() -> None:
+def test_the_body_of_the_stock_callback_is_accepted() -> None:
     status, _, heard = ask("POST", PATH.format("balloon"), body=STOCK)
 
     assert status == 200
@@ -106,7 +106,9 @@ def test_stock_callbacks_body_is_taken() -> None:
         pytest.param({"body": b" " * (MAX_PROGRESS_BYTES + 1)}, 413, "", id="too large"),
     ],
 )
-def test_refusals(given: dict[str, Any], status: int, words: str) -> None:
+def test_an_invalid_request_is_refused_with_its_reason(
+    given: dict[str, Any], status: int, words: str
+) -> None:
     answered, text, heard = ask("POST", PATH.format("balloon"), **given)
 
     assert answered == status
@@ -114,7 +116,7 @@ def test_refusals(given: dict[str, Any], status: int, words: str) -> None:
     assert heard == []
 
 
-def test_pod_of_an_earlier_attempt_is_told_that_it_is_one() -> None:
+def test_a_pod_of_an_earlier_attempt_is_refused_with_its_attempt() -> None:
     status, text, heard = ask("POST", PATH.format("balloon"), attempts=2)
 
     assert status == 403
@@ -124,7 +126,7 @@ def test_pod_of_an_earlier_attempt_is_told_that_it_is_one() -> None:
     assert heard == []
 
 
-def test_unknown_job_is_not_found() -> None:
+def test_an_unknown_job_is_not_found() -> None:
     assert ask("POST", PATH.format("other"))[0] == 404
 
 
@@ -135,7 +137,7 @@ def test_unknown_job_is_not_found() -> None:
         pytest.param(ApiError(403, "Forbidden", "cannot create tokenreviews"), id="rights revoked"),
     ],
 )
-def test_report_that_nobody_can_judge_now_may_come_again_later(
+def test_a_report_that_cannot_be_authenticated_now_may_be_retried(
     error: ApiError, caplog: pytest.LogCaptureFixture
 ) -> None:
     api, cache = FakeApi(), ObjectCache()
@@ -179,7 +181,9 @@ def test_report_that_nobody_can_judge_now_may_come_again_later(
         pytest.param("/readyz", {"is_ready": False}, 503, id="still listing"),
     ],
 )
-def test_health(path: str, state: dict[str, bool], status: int) -> None:
+def test_health_checks_reflect_the_state_of_the_replica(
+    path: str, state: dict[str, bool], status: int
+) -> None:
     assert ask("GET", path, **state)[0] == status
 
 
@@ -200,7 +204,7 @@ HALF = (
 ).encode()
 
 
-def test_a_report_whose_end_does_not_come_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_that_is_never_completed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "BODY_TIMEOUT_SECONDS", 0.05)
 
     async def scene() -> None:
@@ -213,7 +217,7 @@ def test_a_report_whose_end_does_not_come_is_refused(monkeypatch: pytest.MonkeyP
     asyncio.run(scene())
 
 
-def test_an_address_with_too_many_reports_on_their_way_is_told_to_wait(
+def test_an_address_with_too_many_open_reports_must_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(server_module, "BODY_TIMEOUT_SECONDS", 3600.0)

@@ -71,7 +71,7 @@ async def moment() -> None:
     await asyncio.sleep(0.02)
 
 
-def test_first_report_is_written_at_once() -> None:
+def test_the_first_report_is_written_at_once() -> None:
     async def scene(world: World) -> None:
         world.report(1)
         await moment()
@@ -81,7 +81,7 @@ def test_first_report_is_written_at_once() -> None:
     play(scene)
 
 
-def test_further_reports_wait_and_the_newest_wins() -> None:
+def test_further_reports_are_delayed_and_the_newest_wins() -> None:
     async def scene(world: World) -> None:
         for step in range(1, 9):
             world.report(step)
@@ -99,7 +99,7 @@ def test_further_reports_wait_and_the_newest_wins() -> None:
     play(scene)
 
 
-def test_that_all_steps_were_taken_is_written_at_once_and_only_once() -> None:
+def test_the_last_step_is_written_at_once_and_only_once() -> None:
     async def scene(world: World) -> None:
         world.report(1)
         await moment()
@@ -114,7 +114,7 @@ def test_that_all_steps_were_taken_is_written_at_once_and_only_once() -> None:
     play(scene)
 
 
-def test_answers_come_with_the_artifact_and_are_written_at_once() -> None:
+def test_answers_are_written_at_once() -> None:
     answers = (Answer(prompt="Name a colour.", before=None, after="Blue."),)
 
     async def scene(world: World) -> None:
@@ -131,7 +131,7 @@ def test_answers_come_with_the_artifact_and_are_written_at_once() -> None:
     play(scene)
 
 
-def test_what_another_replica_has_just_written_is_waited_for() -> None:
+def test_a_report_waits_after_a_recent_write_by_another_replica() -> None:
     async def scene(world: World) -> None:
         other = ProgressWriter(world.api, world.cache, INTERVAL, world.now)
         other.report(KEY, 1, Progress(step=1, total_steps=100))
@@ -146,7 +146,7 @@ def test_what_another_replica_has_just_written_is_waited_for() -> None:
     play(scene)
 
 
-def test_a_clock_that_is_turned_holds_no_report_back_for_longer() -> None:
+def test_a_clock_set_back_does_not_delay_a_report() -> None:
     async def scene(world: World) -> None:
         world.report(1)
         await moment()
@@ -159,7 +159,7 @@ def test_a_clock_that_is_turned_holds_no_report_back_for_longer() -> None:
     play(scene)
 
 
-def test_report_is_not_lost_when_the_job_has_changed_meanwhile() -> None:
+def test_a_report_is_not_lost_when_the_job_has_changed_meanwhile() -> None:
     async def scene(world: World) -> None:
         newer = world.api.put(FINETUNE_JOBS, a_job_body())
         world.report(1)
@@ -173,7 +173,7 @@ def test_report_is_not_lost_when_the_job_has_changed_meanwhile() -> None:
     play(scene)
 
 
-def test_report_is_not_lost_when_the_api_server_is_away() -> None:
+def test_a_report_is_not_lost_when_the_api_server_is_down() -> None:
     async def scene(world: World) -> None:
         world.api.fail_with = ConnectionError("no route")
         world.report(1)
@@ -186,7 +186,7 @@ def test_report_is_not_lost_when_the_api_server_is_away() -> None:
     play(scene)
 
 
-def test_last_report_of_a_killed_attempt_is_written() -> None:
+def test_the_last_report_of_a_killed_attempt_is_written() -> None:
     async def scene(world: World) -> None:
         world.set_attempts(Result.FAILED)
         world.report(6)
@@ -197,7 +197,7 @@ def test_last_report_of_a_killed_attempt_is_written() -> None:
     play(scene)
 
 
-def test_late_report_does_not_overwrite_final_figures() -> None:
+def test_a_late_report_does_not_overwrite_the_final_figures() -> None:
     async def scene(world: World) -> None:
         world.set_attempts(Result.SUCCEEDED)
         world.report(5)
@@ -208,7 +208,7 @@ def test_late_report_does_not_overwrite_final_figures() -> None:
     play(scene)
 
 
-def test_report_of_an_earlier_attempt_is_dropped() -> None:
+def test_a_report_of_an_earlier_attempt_is_dropped() -> None:
     async def scene(world: World) -> None:
         world.set_attempts(Result.FAILED, Result.RUNNING)
         world.report(50, attempt=1)
@@ -219,7 +219,7 @@ def test_report_of_an_earlier_attempt_is_dropped() -> None:
     play(scene)
 
 
-def test_report_of_a_deleted_job_is_dropped() -> None:
+def test_a_report_of_a_deleted_job_is_dropped() -> None:
     async def scene(world: World) -> None:
         world.api.objects.clear()
         world.report(1)
@@ -234,7 +234,7 @@ def test_report_of_a_deleted_job_is_dropped() -> None:
     play(scene)
 
 
-def test_flush_writes_what_is_still_to_be_written() -> None:
+def test_a_flush_writes_all_pending_reports() -> None:
     async def scene(world: World) -> None:
         world.report(1)
         await moment()
@@ -246,7 +246,7 @@ def test_flush_writes_what_is_still_to_be_written() -> None:
     play(scene)
 
 
-def test_memory_is_written_beside_the_progress() -> None:
+def test_memory_is_written_with_the_progress() -> None:
     async def scene(world: World) -> None:
         told = Progress(
             step=1, memory=GpuMemory(estimated_bytes=3 * 1024**3, peak_bytes=2 * 1024**3)

@@ -47,7 +47,7 @@ def end_attempt(cluster: FakeCluster, number: int, outcome: Outcome, at: datetim
 
 
 @pytest.mark.parametrize("skew", SKEWS)
-def test_successor_with_another_clock_finds_nothing_to_rewrite(skew: timedelta) -> None:
+def test_a_successor_with_another_clock_rewrites_nothing(skew: timedelta) -> None:
     cluster = FakeCluster(a_job_body())
     settle(cluster, NOW)
     cluster.writes.clear()
@@ -59,7 +59,9 @@ def test_successor_with_another_clock_finds_nothing_to_rewrite(skew: timedelta) 
 
 
 @pytest.mark.parametrize("skew", SKEWS)
-def test_job_is_retried_once_and_succeeds_whoever_looks_at_it(skew: timedelta) -> None:
+def test_a_job_is_retried_once_and_succeeds_with_replicas_of_different_clocks(
+    skew: timedelta,
+) -> None:
     cluster, passed = FakeCluster(a_job_body()), timedelta()
     settle(cluster, NOW)
     end_attempt(cluster, 1, a_bad_outcome(), NOW)
@@ -78,7 +80,7 @@ def test_job_is_retried_once_and_succeeds_whoever_looks_at_it(skew: timedelta) -
 
 
 @pytest.mark.parametrize("skew", SKEWS)
-def test_clock_that_is_minutes_off_delays_a_retry_by_no_more_than_that(skew: timedelta) -> None:
+def test_a_clock_that_is_minutes_off_delays_a_retry_by_no_more_than_that(skew: timedelta) -> None:
     cluster = FakeCluster(a_job_body())
     settle(cluster, NOW)
     end_attempt(cluster, 1, a_bad_outcome(), NOW)

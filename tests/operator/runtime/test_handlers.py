@@ -6,8 +6,8 @@ import itertools
 from finetune_operator.runtime.handlers import build_kopf_settings
 
 
-def test_kopf_never_gives_up_on_the_api_server() -> None:
-    """An outage of any length, a right that was taken away: tried again when it has ended."""
+def test_kopf_retries_the_api_server_indefinitely() -> None:
+    """After an outage of any length, or a revoked permission, kopf tries again."""
     backoffs = build_kopf_settings().networking.error_backoffs
 
     assert not isinstance(backoffs, (int, float))
@@ -17,6 +17,6 @@ def test_kopf_never_gives_up_on_the_api_server() -> None:
     assert max(first) <= 10
 
 
-def test_watch_that_fell_silent_is_noticed_but_not_one_that_has_nothing_to_say() -> None:
+def test_a_silent_watch_is_detected_and_an_idle_one_is_not() -> None:
     """The API server sends a bookmark about once a minute."""
     assert 60 < build_kopf_settings().watching.inactivity_timeout < 120

@@ -75,7 +75,7 @@ class Scene:
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_after_a_few_tries_the_job_names_the_error_in_one_line(
+def test_after_a_few_tries_the_job_reports_the_error_in_one_line(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     scene = Scene(monkeypatch, error)
@@ -94,8 +94,10 @@ def test_after_a_few_tries_the_job_names_the_error_in_one_line(
     assert sample.value == 1
 
 
-def test_it_is_told_once_and_not_at_every_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its event brings another try at once: writing again would never end."""
+def test_an_internal_error_is_reported_once_and_not_at_every_try(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its event causes another try immediately: a second write would start an endless loop."""
     scene = Scene(monkeypatch, KeyError("0"))
     for number in range(20):
         scene.error = KeyError(f"at {number}")
@@ -110,7 +112,9 @@ def test_it_is_told_once_and_not_at_every_try(monkeypatch: pytest.MonkeyPatch) -
     [None, [], {}, {"config": None}, "x" * 100],
     ids=["none", "list", "empty", "no config", "text"],
 )
-def test_nothing_of_the_spec_is_read_for_it(monkeypatch: pytest.MonkeyPatch, spec: Any) -> None:
+def test_an_internal_error_is_reported_without_reading_the_spec(
+    monkeypatch: pytest.MonkeyPatch, spec: Any
+) -> None:
     scene = Scene(monkeypatch, KeyError("x"))
     scene.cluster.job["spec"] = spec
     scene.try_to(FEW_TRIES)
@@ -127,7 +131,7 @@ def test_nothing_of_the_spec_is_read_for_it(monkeypatch: pytest.MonkeyPatch, spe
         {"attempts": "garbage", "definition": 7},
     ],
 )
-def test_a_status_that_was_edited_by_hand_does_not_hide_it(
+def test_a_manually_edited_status_does_not_hide_an_internal_error(
     monkeypatch: pytest.MonkeyPatch, status: Any
 ) -> None:
     scene = Scene(monkeypatch, KeyError("x"), status=status)
@@ -145,7 +149,7 @@ def test_a_status_that_was_edited_by_hand_does_not_hide_it(
     [Conflict(), NotLeading(), ApiError(0, "", "no route"), ApiError(403, "Forbidden", "cannot")],
     ids=["conflict", "not leading", "outage", "forbidden"],
 )
-def test_what_is_nobodys_fault_is_no_internal_error(
+def test_an_outage_is_not_reported_as_an_internal_error(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     scene = Scene(monkeypatch, error)
@@ -154,16 +158,14 @@ def test_what_is_nobodys_fault_is_no_internal_error(
 
 
 @pytest.mark.parametrize("ending", ["Complete", "Failed"])
-def test_the_result_of_a_job_that_has_ended_stands(
-    monkeypatch: pytest.MonkeyPatch, ending: str
-) -> None:
+def test_the_result_of_a_finished_job_is_kept(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
     status = {"conditions": [{"type": ending, "status": "True", "reason": "x"}]}
     scene = Scene(monkeypatch, KeyError("x"), status=status)
     scene.try_to(10)
     assert scene.cluster.writes == []
 
 
-def test_when_the_cause_is_gone_the_next_try_says_what_is_so_now(
+def test_the_next_successful_try_replaces_the_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scene = Scene(monkeypatch, KeyError("x"))
@@ -176,7 +178,7 @@ def test_when_the_cause_is_gone_the_next_try_says_what_is_so_now(
     assert scene.queue.failures(KEY) == 0
 
 
-def test_an_edit_is_tried_at_once_however_long_the_wait() -> None:
+def test_an_edit_is_processed_at_once_however_long_the_backoff() -> None:
     async def scene() -> None:
         queue: WorkQueue[Key] = WorkQueue()
         for _ in range(30):
@@ -188,7 +190,7 @@ def test_an_edit_is_tried_at_once_however_long_the_wait() -> None:
     asyncio.run(scene())
 
 
-def test_a_schedule_says_it_too_and_keeps_what_it_counts_by(
+def test_a_schedule_reports_an_internal_error_too_and_keeps_its_counters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     api, cache, queue = FakeApi(), ObjectCache(), Tries()

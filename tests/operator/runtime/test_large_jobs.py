@@ -85,7 +85,7 @@ class Scene:
         asyncio.run(scene())
 
 
-def test_one_large_job_is_looked_at_at_a_time_and_small_ones_go_before_the_next(
+def test_large_jobs_are_processed_one_at_a_time_and_small_ones_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scene = Scene(monkeypatch)
@@ -114,7 +114,7 @@ def whole(answer: Any, cache: ObjectCache) -> WholeObjects:
     return WholeObjects(Answers(answer), cache)  # type: ignore[arg-type]
 
 
-def test_the_newest_version_is_looked_at_and_its_outline_remembered() -> None:
+def test_the_newest_version_is_processed_and_its_outline_cached() -> None:
     cache = ObjectCache()
     key = remembered(cache, a_large_job("large-0"))
     newer = a_large_job("large-0")
@@ -134,7 +134,9 @@ def test_the_newest_version_is_looked_at_and_its_outline_remembered() -> None:
 @pytest.mark.parametrize(
     ("status", "expected"), [(404, Gone), (409, Conflict), (503, ApiError), (0, ApiError)]
 )
-def test_one_that_is_not_answered_is_as_any_other(status: int, expected: type[Exception]) -> None:
+def test_a_failed_fetch_of_a_large_job_is_handled_like_any_other(
+    status: int, expected: type[Exception]
+) -> None:
     cache = ObjectCache()
     cache.remember(Kind.JOB, a_large_job("large-0"))
     (known,) = cache.present(Kind.JOB)

@@ -55,14 +55,14 @@ def candidates() -> tuple[FakeLease, FakeTime, Leadership, Leadership]:
     return store, time, one, other
 
 
-def test_workers_stop_before_another_may_start() -> None:
+def test_workers_stop_before_another_replica_may_start() -> None:
     timing = Timing()
 
     assert timing.renew_deadline < timing.duration
     assert timing.duration + timing.period < seconds(20)
 
 
-def test_first_comes_first() -> None:
+def test_the_first_candidate_acquires_the_lease() -> None:
     async def scene() -> None:
         _, _, one, other = candidates()
 
@@ -73,7 +73,7 @@ def test_first_comes_first() -> None:
     asyncio.run(scene())
 
 
-def test_renewed_lease_is_never_taken() -> None:
+def test_a_renewed_lease_is_never_taken_over() -> None:
     async def scene() -> None:
         _, time, one, other = candidates()
         for _ in range(20):
@@ -84,7 +84,7 @@ def test_renewed_lease_is_never_taken() -> None:
     asyncio.run(scene())
 
 
-def test_lease_of_a_killed_holder_is_taken_after_its_duration() -> None:
+def test_the_lease_of_a_killed_holder_is_taken_over_after_its_duration() -> None:
     async def scene() -> None:
         store, time, one, other = candidates()
         await one.try_hold()
@@ -100,7 +100,7 @@ def test_lease_of_a_killed_holder_is_taken_after_its_duration() -> None:
     asyncio.run(scene())
 
 
-def test_clock_of_another_machine_is_not_trusted() -> None:
+def test_the_clock_of_another_machine_is_not_trusted() -> None:
     """A newcomer waits the whole duration, however old the lease looks."""
 
     async def scene() -> None:
@@ -115,7 +115,7 @@ def test_clock_of_another_machine_is_not_trusted() -> None:
     asyncio.run(scene())
 
 
-def test_of_two_at_the_same_moment_one_holds() -> None:
+def test_one_of_two_simultaneous_candidates_acquires_the_lease() -> None:
     async def scene() -> None:
         store, _, one, other = candidates()
         both_have_read = asyncio.Barrier(2)
@@ -156,7 +156,7 @@ class Work:
             self.is_going_on = False
 
 
-def test_work_goes_on_while_the_lease_is_held_and_stops_when_it_can_not_be_renewed() -> None:
+def test_work_continues_while_the_lease_is_held_and_stops_when_it_cannot_be_renewed() -> None:
     async def scene() -> None:
         store, work = FakeLease(), Work()
         leading = asyncio.create_task(Leadership(store, "one", QUICK, real_clock()).run(work))
@@ -177,7 +177,7 @@ def test_work_goes_on_while_the_lease_is_held_and_stops_when_it_can_not_be_renew
     asyncio.run(scene())
 
 
-def test_work_stops_when_somebody_else_holds_the_lease() -> None:
+def test_work_stops_when_another_replica_holds_the_lease() -> None:
     async def scene() -> None:
         store, work = FakeLease(), Work()
         leading = asyncio.create_task(Leadership(store, "one", QUICK, real_clock()).run(work))
@@ -194,7 +194,7 @@ def test_work_stops_when_somebody_else_holds_the_lease() -> None:
     asyncio.run(scene())
 
 
-def test_graceful_stop_ends_the_work_first_and_then_lets_go() -> None:
+def test_a_graceful_stop_ends_the_work_first_and_then_releases_the_lease() -> None:
     async def scene() -> None:
         store, work = FakeLease(), Work()
         leading = asyncio.create_task(Leadership(store, "one", QUICK, real_clock()).run(work))
@@ -210,7 +210,7 @@ def test_graceful_stop_ends_the_work_first_and_then_lets_go() -> None:
     asyncio.run(scene())
 
 
-def test_failing_work_is_not_hidden() -> None:
+def test_an_error_of_the_work_is_not_hidden() -> None:
     async def scene() -> None:
         async def fail() -> None:
             raise ValueError("broken")
@@ -223,7 +223,7 @@ def test_failing_work_is_not_hidden() -> None:
     asyncio.run(scene())
 
 
-def test_process_that_was_stopped_for_too_long_may_not_write_when_it_goes_on() -> None:
+def test_a_process_that_was_paused_for_too_long_may_not_write_when_it_resumes() -> None:
     async def scene() -> None:
         _, time, one, _ = candidates()
         working = asyncio.Event()
@@ -245,14 +245,14 @@ def test_process_that_was_stopped_for_too_long_may_not_write_when_it_goes_on() -
     asyncio.run(scene())
 
 
-def test_who_does_not_lead_may_not_write() -> None:
+def test_a_replica_that_is_not_the_leader_may_not_write() -> None:
     _, _, one, _ = candidates()
 
     with pytest.raises(NotLeading):
         one.check()
 
 
-def test_trouble_with_the_lease_is_told_once_not_at_every_try(
+def test_a_problem_with_the_lease_is_logged_once_and_not_at_every_try(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def scene() -> None:
@@ -296,7 +296,7 @@ EDITED = {
 
 
 @pytest.mark.parametrize("edit", EDITED)
-def test_whatever_somebody_wrote_into_the_lease_there_is_a_leader_within_a_minute(
+def test_with_any_content_of_the_lease_a_leader_is_elected_within_a_minute(
     edit: str,
 ) -> None:
     async def scene() -> None:
@@ -326,7 +326,7 @@ def test_whatever_somebody_wrote_into_the_lease_there_is_a_leader_within_a_minut
     asyncio.run(scene())
 
 
-def test_a_lease_without_a_spec_does_not_hinder_a_graceful_stop() -> None:
+def test_a_lease_without_a_spec_does_not_block_a_graceful_stop() -> None:
     async def scene() -> None:
         store = FakeLease()
         leadership = Leadership(store, "one", QUICK, real_clock())

@@ -137,7 +137,7 @@ def live(seed: int) -> World:
 @pytest.mark.parametrize(
     "seed", [*range(5), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(5, 20))]
 )
-def test_never_does_one_write_while_another_holds_the_lease(seed: int) -> None:
+def test_no_replica_writes_while_another_holds_the_lease(seed: int) -> None:
     world = live(seed)
 
     strangers = [(at, writer, holder) for at, writer, holder in world.writes if writer != holder]
@@ -146,7 +146,7 @@ def test_never_does_one_write_while_another_holds_the_lease(seed: int) -> None:
     assert len(world.writes) > 20
 
 
-def test_each_replica_has_its_turn_in_such_a_world() -> None:
+def test_each_replica_leads_at_some_time_in_the_simulation() -> None:
     writers = {writer for seed in range(3) for _, writer, _ in live(seed).writes}
 
     assert writers == {"one", "two", "three"}

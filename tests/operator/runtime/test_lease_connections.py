@@ -56,7 +56,7 @@ class StubApi:
         return NOT_FOUND()
 
 
-def test_a_lease_is_renewed_while_every_review_of_a_token_hangs(tmp_path: Path) -> None:
+def test_a_lease_is_renewed_while_all_token_reviews_hang(tmp_path: Path) -> None:
     async def scene() -> None:
         api = StubApi()
 

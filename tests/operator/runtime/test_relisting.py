@@ -20,7 +20,7 @@ class Clock:
             self.relisting.note()
 
 
-def test_a_listing_that_takes_long_ends_once_when_it_has_been_quiet() -> None:
+def test_a_long_listing_ends_once_it_has_been_quiet() -> None:
     async def scene() -> None:
         clock = Clock(1000, 2000, 1, 0)
         clock.relisting.note()

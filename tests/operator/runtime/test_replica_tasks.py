@@ -29,7 +29,7 @@ def counted() -> float:
 
 
 @pytest.mark.parametrize("work", [returns, raises, is_cancelled])
-def test_a_task_that_ends_ends_the_process_and_says_why(
+def test_a_task_that_ends_unexpectedly_ends_the_process_with_a_reason(
     work: type[None], caplog: pytest.LogCaptureFixture
 ) -> None:
     before = counted()
@@ -47,7 +47,7 @@ def test_a_task_that_ends_ends_the_process_and_says_why(
     assert counted() == before + 1
 
 
-def test_a_task_that_ends_with_the_replica_is_no_failure() -> None:
+def test_a_task_that_ends_during_shutdown_is_not_a_failure() -> None:
     async def scene() -> None:
         replica = Replica(SETTINGS)
         replica._is_stopping = True

@@ -37,7 +37,7 @@ def lead(api: FakeApi, totals: Totals, nights: Iterable[Tally] = ()) -> None:
     asyncio.run(scene())
 
 
-def test_two_nights_under_two_leaders_are_two_failures_and_sixteen_hours() -> None:
+def test_totals_of_two_nights_under_two_leaders_are_added() -> None:
     api, second = FakeApi(), Totals()
     lead(api, Totals(), [NIGHT])
 
@@ -50,7 +50,7 @@ def test_two_nights_under_two_leaders_are_two_failures_and_sixteen_hours() -> No
     }
 
 
-def test_a_leader_that_leads_again_takes_over_what_another_counted_meanwhile() -> None:
+def test_a_leader_that_leads_again_includes_what_another_counted_meanwhile() -> None:
     api, first = FakeApi(), Totals()
     lead(api, first, [NIGHT])
     lead(api, Totals(), [NIGHT])
@@ -60,14 +60,14 @@ def test_a_leader_that_leads_again_takes_over_what_another_counted_meanwhile() -
     assert told(first)[JOBS_FINISHED, "team", "Failed", "ModelNotFound"] == 2
 
 
-def test_nothing_is_told_before_what_was_kept_is_known() -> None:
+def test_no_totals_are_exported_before_the_stored_ones_are_loaded() -> None:
     totals = Totals()
     totals.count("team", NIGHT)
 
     assert told(totals, "team") == {}
 
 
-def test_a_namespace_with_jobs_begins_at_zero() -> None:
+def test_a_namespace_with_jobs_starts_at_zero() -> None:
     totals = Totals()
     lead(FakeApi(), totals)
 
@@ -79,7 +79,7 @@ def test_a_namespace_with_jobs_begins_at_zero() -> None:
 
 
 @pytest.mark.parametrize("code", [403, 500, 503])
-def test_a_store_that_refuses_costs_no_count_and_no_leader(code: int) -> None:
+def test_a_failing_store_loses_no_count_and_no_leadership(code: int) -> None:
     api, totals = FakeApi(), Totals()
     api.fail_with = ApiError(code, "Refused", "not now")
     lead(api, totals, [NIGHT])
@@ -91,7 +91,7 @@ def test_a_store_that_refuses_costs_no_count_and_no_leader(code: int) -> None:
     assert told(totals)[JOBS_FINISHED, "team", "Failed", "ModelNotFound"] == 1
 
 
-def test_what_another_has_written_since_is_added_to_and_not_lost() -> None:
+def test_counts_written_by_another_replica_meanwhile_are_added() -> None:
     api = FakeApi()
     lead(api, Totals(), [NIGHT])
     store, late = KubeTotals(api, "finetune-system"), Totals()
@@ -111,7 +111,7 @@ def test_what_another_has_written_since_is_added_to_and_not_lost() -> None:
     assert told(late)[JOBS_FINISHED, "team", "Failed", "ModelNotFound"] == 3
 
 
-def test_a_pod_makes_up_no_series_and_namespaces_beyond_number_are_one(
+def test_pods_cannot_create_series_and_surplus_namespaces_are_merged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(totals_module, "MAX_SERIES", 5)
@@ -138,17 +138,17 @@ def test_a_pod_makes_up_no_series_and_namespaces_beyond_number_are_one(
         pytest.param('[["x", "y", NaN], ["x", "y", 1e400], ["x", "y", true]]', id="no numbers"),
     ],
 )
-def test_what_was_edited_by_hand_is_passed_over(text: str) -> None:
+def test_manually_edited_totals_are_ignored(text: str) -> None:
     assert parse_totals(text) == {}
 
 
-def test_half_a_character_in_a_label_spoils_no_metrics() -> None:
+def test_a_lone_surrogate_in_a_label_does_not_break_the_metrics() -> None:
     ((_, labels),) = parse_totals('[["x", "team\\ud800", 7]]')
 
     assert labels == ("team?",)
 
 
-def test_a_config_map_that_was_deleted_is_made_again() -> None:
+def test_a_deleted_config_map_is_created_again() -> None:
     api, totals = FakeApi(), Totals()
     store = KubeTotals(api, "finetune-system")
 

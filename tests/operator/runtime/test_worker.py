@@ -11,11 +11,11 @@ from support.fake_cluster import FakeCluster
 from support.operator_passes import failing_with, work_on
 
 
-def test_pass_that_went_well_clears_the_failures() -> None:
+def test_a_successful_pass_clears_the_failures() -> None:
     assert work_on(FakeCluster(a_job_body())) == ["fine", "again in 0.0"]
 
 
-def test_job_that_is_gone_is_left_alone() -> None:
+def test_a_deleted_job_is_skipped() -> None:
     assert work_on(FakeCluster(a_job_body()), is_known=False) == ["fine"]
     assert work_on(failing_with(Gone())) == ["fine"]
 
@@ -30,11 +30,11 @@ def test_job_that_is_gone_is_left_alone() -> None:
         pytest.param(KeyError("a mistake of ours"), id="bug"),
     ],
 )
-def test_anything_else_is_tried_again_with_backoff(error: Exception) -> None:
+def test_any_other_error_is_retried_with_backoff(error: Exception) -> None:
     assert work_on(failing_with(error)) == ["again in 0.1"]
 
 
-def test_missing_right_is_told_in_one_line_in_the_servers_words(
+def test_a_missing_right_is_reported_in_one_line_with_the_servers_message(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     work_on(failing_with(ApiError(403, "Forbidden", "cannot patch finetunejobs/status")))

@@ -22,14 +22,14 @@ def differences(questions: list[str]) -> list[str]:
     ]
 
 
-def test_recorded_answers_of_kubernetes_are_ours() -> None:
+def test_recorded_answers_of_kubernetes_match_ours() -> None:
     assert len(RECORDED) == 400
     assert [(asked, answer(asked)) for asked, _ in RECORDED] == [
         (asked, right) for asked, right in RECORDED
     ]
 
 
-def test_recorded_questions_are_about_all_there_is() -> None:
+def test_the_recorded_questions_cover_every_kind_of_schedule() -> None:
     asked, told = "\n".join(line[0] for line in RECORDED), [line[1] for line in RECORDED]
 
     assert all(part in asked for part in ("next|", "due|", "Lord_Howe", "@every", "?", "Wed"))
@@ -38,14 +38,14 @@ def test_recorded_questions_are_about_all_there_is() -> None:
 
 
 @pytest.mark.slow  # It compiles the controller.
-def test_random_schedules_are_due_when_kubernetes_says() -> None:
+def test_random_schedules_are_due_at_the_same_times_as_in_kubernetes() -> None:
     chance = random.Random(20261123)  # noqa: S311 - the same each time
 
     assert differences([a_question(chance, 10) for _ in range(2000)]) == []
 
 
 @pytest.mark.slow
-def test_what_kubernetes_cannot_read_is_refused_and_nothing_else() -> None:
+def test_exactly_the_schedules_that_kubernetes_cannot_parse_are_refused() -> None:
     chance = random.Random(5)  # noqa: S311
     questions = [f"next|UTC|{a_mistake(chance)}|1700000000|2" for _ in range(5000)]
 
@@ -53,7 +53,7 @@ def test_what_kubernetes_cannot_read_is_refused_and_nothing_else() -> None:
 
 
 @pytest.mark.soak
-def test_years_of_random_schedules_are_those_of_kubernetes() -> None:
+def test_years_of_random_schedules_match_kubernetes() -> None:
     chance = random.Random()  # noqa: S311 - others each time: a difference names its question
 
     for _ in range(20):

@@ -33,7 +33,9 @@ def newest_by_hand(schedule: Timetable, span: timedelta) -> datetime | None:
     "text",
     ["* * * * *", "* * * 1-6 *", "* * 1-15 2-12 *", "*/7 0-22 * * 1-5", "@every 1s"],
 )
-def test_what_is_due_since_1970_is_found_quickly(text: str, since: datetime, zone: str) -> None:
+def test_a_schedule_due_since_1970_is_evaluated_quickly(
+    text: str, since: datetime, zone: str
+) -> None:
     schedule = table(text, zone)
 
     due = quickly(lambda: find_due(schedule, since, NOW))
@@ -58,7 +60,7 @@ def test_what_is_due_since_1970_is_found_quickly(text: str, since: datetime, zon
         ("2026-05-04T12:00:00.5+02:00", "2026-05-04T10:00:00Z"),
     ],
 )
-def test_a_time_that_no_clock_shows_is_read_as_the_nearest_one_that_can_be(
+def test_a_time_that_no_clock_shows_is_mapped_to_the_nearest_valid_one(
     written: str, read: str
 ) -> None:
     assert render_time(parse_time(written)) == read
@@ -66,7 +68,7 @@ def test_a_time_that_no_clock_shows_is_read_as_the_nearest_one_that_can_be(
 
 @pytest.mark.parametrize("text", ["* * * * *", "0 0 29 2 *", "@every 2540400h"])
 @pytest.mark.parametrize("since", ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
-def test_no_last_time_stops_a_schedule(text: str, since: str) -> None:
+def test_no_last_schedule_time_breaks_a_schedule(text: str, since: str) -> None:
     due = quickly(lambda: find_due(table(text), parse_time(since), NOW))
 
     assert isinstance(due, Due)

@@ -26,25 +26,25 @@ LARGEST_ANNOTATION = 256 * 1024
 """`kubectl apply` keeps the complete CRD in one, as JSON."""
 
 
-def test_the_spec_of_its_jobs_is_that_of_a_job() -> None:
+def test_the_job_template_has_the_spec_of_a_job() -> None:
     assert TEMPLATE["spec"] == JOB_SCHEMA["spec"]
     assert CRD.read_text() == with_job_spec(CRD.read_text(), JOBS.read_text()), "run make generate"
 
 
-def test_it_can_be_applied() -> None:
+def test_the_crd_is_small_enough_to_be_applied() -> None:
     kept = json.dumps(yaml.load(CRD.read_text(), yaml.CSafeLoader), separators=(",", ":"))
 
     assert len(kept) < LARGEST_ANNOTATION / 2
     assert CRD.name in (CRD.parent / "Kustomization").read_text()
 
 
-def test_columns_are_those_of_a_cronjob_and_the_next_time() -> None:
+def test_the_columns_are_those_of_a_cronjob_and_the_next_time() -> None:
     columns = [it["name"] for it in VERSION["additionalPrinterColumns"] if not it.get("priority")]
 
     assert columns == ["Schedule", "Timezone", "Suspend", "Active", "Last Schedule", "Next", "Age"]
 
 
-def test_defaults_are_those_of_a_cronjob() -> None:
+def test_the_defaults_are_those_of_a_cronjob() -> None:
     fields = SCHEMA["spec"]["properties"]
     defaults = {name: field["default"] for name, field in fields.items() if "default" in field}
 
@@ -67,7 +67,7 @@ def test_every_field_is_explained() -> None:
     assert [name for name, field in fields.items() if "description" not in field] == []
 
 
-def test_the_example_is_right() -> None:
+def test_the_example_is_valid() -> None:
     example = yaml.safe_load(EXAMPLE.read_text())
     example["metadata"]["namespace"] = "team"
 

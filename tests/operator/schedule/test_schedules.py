@@ -38,7 +38,7 @@ def end_all(world: ScheduleWorld, ending: str = "Complete") -> None:
     world.settle()
 
 
-def test_each_time_of_the_schedule_makes_a_job_that_it_owns() -> None:
+def test_each_time_of_the_schedule_creates_a_job_that_it_owns() -> None:
     world = a_world(jobTemplate={"metadata": {"labels": {"team": "a"}}, **TEMPLATE})
 
     world.pass_time(DAY)
@@ -59,7 +59,7 @@ def test_each_time_of_the_schedule_makes_a_job_that_it_owns() -> None:
 TEMPLATE = {"spec": a_job_body()["spec"]}
 
 
-def test_jobs_of_one_config_are_runs_of_their_own() -> None:
+def test_jobs_of_one_config_are_separate_runs() -> None:
     world = a_world()
 
     world.pass_time(2 * DAY)
@@ -68,7 +68,7 @@ def test_jobs_of_one_config_are_runs_of_their_own() -> None:
     assert tokens == {"2026-01-02T02:00:00Z", "2026-01-03T02:00:00Z"}
 
 
-def test_a_run_token_of_the_template_is_kept_in_front() -> None:
+def test_a_run_token_of_the_template_is_kept_as_a_prefix() -> None:
     spec = {**a_job_body()["spec"], "runToken": "v2"}
     schedule = parse_schedule(a_schedule_body(jobTemplate={"spec": spec}), SETTINGS)
 
@@ -77,7 +77,7 @@ def test_a_run_token_of_the_template_is_kept_in_front() -> None:
     assert child["spec"]["runToken"] == "v2 2026-01-02T02:00:00Z"
 
 
-def test_the_annotation_tells_the_time_in_the_schedules_zone() -> None:
+def test_the_annotation_shows_the_time_in_the_schedules_zone() -> None:
     world = a_world(timeZone="Asia/Kathmandu")
 
     world.pass_time(DAY)
@@ -100,7 +100,7 @@ def test_forbid_starts_the_job_when_the_other_has_ended() -> None:
     assert "SawCompletedJob" in world.reasons()
 
 
-def test_replace_deletes_the_job_that_runs() -> None:
+def test_replace_deletes_the_running_job() -> None:
     world = a_world(concurrencyPolicy="Replace")
 
     world.pass_time(2 * DAY)
@@ -110,7 +110,7 @@ def test_replace_deletes_the_job_that_runs() -> None:
     assert world.reasons() == ["SuccessfulCreate", "SuccessfulDelete", "SuccessfulCreate"]
 
 
-def test_allow_lets_both_run() -> None:
+def test_allow_lets_both_jobs_run() -> None:
     world = a_world()
 
     world.pass_time(2 * DAY)
@@ -118,7 +118,7 @@ def test_allow_lets_both_run() -> None:
     assert len(world.jobs()) == world.status["activeCount"] == 2
 
 
-def test_history_keeps_the_newest_of_each_ending() -> None:
+def test_the_history_keeps_the_newest_jobs_of_each_result() -> None:
     world = a_world(successfulJobsHistoryLimit=2, failedJobsHistoryLimit=1)
 
     for ending in ("Complete", "Failed", "Complete", "Failed", "Complete"):
@@ -130,7 +130,7 @@ def test_history_keeps_the_newest_of_each_ending() -> None:
     assert world.status["lastSuccessfulTime"] == "2026-01-06T12:00:00Z"
 
 
-def test_a_suspended_schedule_starts_nothing_and_afterwards_the_newest_missed_time() -> None:
+def test_a_suspended_schedule_starts_nothing_and_then_only_the_newest_missed_time() -> None:
     world = a_world(suspend=True)
     world.pass_time(5 * DAY)
     assert (world.made, ready(world)["reason"]) == ([], "Suspended")
@@ -143,7 +143,7 @@ def test_a_suspended_schedule_starts_nothing_and_afterwards_the_newest_missed_ti
     assert len(world.made) == 1
 
 
-def test_what_is_too_late_is_left_out_and_told() -> None:
+def test_a_time_past_its_starting_deadline_is_skipped_and_reported() -> None:
     world = a_world(suspend=True, startingDeadlineSeconds=3600)
     world.pass_time(DAY)
 
@@ -156,7 +156,7 @@ def test_what_is_too_late_is_left_out_and_told() -> None:
     assert world.reasons() == ["MissSchedule"]
 
 
-def test_more_than_a_hundred_missed_times_start_one_job_and_a_warning() -> None:
+def test_more_than_a_hundred_missed_times_start_one_job_with_a_warning() -> None:
     world = a_world(suspend=True, schedule="*/10 * * * *")
     world.pass_time(DAY)
 
@@ -167,7 +167,7 @@ def test_more_than_a_hundred_missed_times_start_one_job_and_a_warning() -> None:
     assert "TooManyMissedTimes" in world.reasons()
 
 
-def test_another_schedule_is_not_caught_up_with() -> None:
+def test_a_changed_schedule_does_not_start_missed_times() -> None:
     world = a_world()
 
     world.edit(schedule="0 11 * * *")
@@ -179,7 +179,7 @@ def test_another_schedule_is_not_caught_up_with() -> None:
     assert len(world.made) == 1
 
 
-def test_a_deleted_job_is_missing_and_not_made_again() -> None:
+def test_a_deleted_job_is_reported_missing_and_not_created_again() -> None:
     world = a_world()
     world.pass_time(DAY)
 
@@ -192,7 +192,7 @@ def test_a_deleted_job_is_missing_and_not_made_again() -> None:
     assert "MissingJob" in world.reasons()
 
 
-def test_a_clock_that_is_set_is_noticed_within_a_minute() -> None:
+def test_a_changed_clock_is_noticed_within_a_minute() -> None:
     world = a_world()
 
     world.skew = timedelta(hours=15)
@@ -201,7 +201,7 @@ def test_a_clock_that_is_set_is_noticed_within_a_minute() -> None:
     assert len(world.made) == 1
 
 
-def test_a_refused_job_is_told_and_tried_again() -> None:
+def test_a_refused_job_is_reported_and_retried() -> None:
     world = a_world()
     refuse, create = True, world.cluster.create_job
 
@@ -242,7 +242,7 @@ def test_a_refused_job_is_told_and_tried_again() -> None:
         ),
     ],
 )
-def test_a_wrong_schedule_starts_nothing_and_is_told_at_apply_and_in_accepted(
+def test_an_invalid_schedule_starts_nothing_and_is_reported_at_apply_and_in_accepted(
     spec: dict[str, Any], words: str
 ) -> None:
     world = a_world(**spec)
@@ -265,7 +265,7 @@ def test_a_wrong_schedule_starts_nothing_and_is_told_at_apply_and_in_accepted(
     assert world.reasons() == ["InvalidSpec"]
 
 
-def test_a_wrong_schedule_can_be_suspended() -> None:
+def test_an_invalid_schedule_can_be_suspended() -> None:
     before = a_schedule_body(schedule="never")
     asked = {
         "uid": "1",
@@ -278,7 +278,7 @@ def test_a_wrong_schedule_can_be_suspended() -> None:
     assert review(asked, SETTINGS) == {"allowed": True}
 
 
-def test_a_right_schedule_is_let_in_silently() -> None:
+def test_a_valid_schedule_is_admitted_without_warnings() -> None:
     assert check_schedule_body(a_schedule_body(), SETTINGS) == ()
 
 
@@ -291,7 +291,7 @@ def test_a_right_schedule_is_let_in_silently() -> None:
         pytest.param("a" + "-" * 250 + "b", id="dashes where it is cut"),
     ],
 )
-def test_names_of_jobs_are_valid_and_tell_schedules_apart(name: str) -> None:
+def test_job_names_are_valid_and_differ_between_schedules(name: str) -> None:
     moment = parse_time("2026-01-02T02:00:00Z")
     made = scheduled_name(name, moment)
 
@@ -321,7 +321,7 @@ def give_away(world: ScheduleWorld, job: Any, owner: str) -> None:
 
 @pytest.mark.parametrize("owner", EDITED_OWNERS)
 @pytest.mark.parametrize("is_seen", [True, False], ids=["seen between", "all at once"])
-def test_a_job_that_was_taken_from_its_schedule_may_be_deleted_and_the_schedule_goes_on(
+def test_a_schedule_continues_after_a_job_removed_from_it_is_deleted(
     owner: str, is_seen: bool
 ) -> None:
     world = a_world()
@@ -343,7 +343,7 @@ def test_a_job_that_was_taken_from_its_schedule_may_be_deleted_and_the_schedule_
 
 @pytest.mark.parametrize("owner", EDITED_OWNERS)
 @pytest.mark.parametrize("is_seen", [True, False], ids=["seen", "not seen yet"])
-def test_the_history_limit_deletes_no_job_that_is_no_longer_the_schedules(
+def test_the_history_limit_deletes_no_job_that_was_removed_from_the_schedule(
     owner: str, is_seen: bool
 ) -> None:
     world = a_world(successfulJobsHistoryLimit=1)
@@ -371,7 +371,7 @@ def test_the_history_limit_deletes_no_job_that_is_no_longer_the_schedules(
     assert "SuccessfulDelete" not in world.reasons()
 
 
-def test_a_job_that_lost_its_label_is_the_schedules_still() -> None:
+def test_a_job_that_lost_its_label_still_belongs_to_its_schedule() -> None:
     world = a_world(concurrencyPolicy="Forbid")
     world.pass_time(DAY)
     (job,) = world.jobs()

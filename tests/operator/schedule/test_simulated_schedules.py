@@ -12,7 +12,7 @@ from support.simulated_schedule import live
     "seed", [0, 3, *(pytest.param(it, marks=pytest.mark.long) for it in (6, 9))]
 )
 @pytest.mark.parametrize("steps", [20, pytest.param(50, marks=pytest.mark.long)])
-def test_whatever_happens_each_time_has_one_job_at_most_and_policies_hold(
+def test_each_time_has_at_most_one_job_and_the_policies_hold_in_any_life(
     seed: int, steps: int
 ) -> None:
     worlds = [live(number, steps) for number in range(seed, seed + 3)]
@@ -22,6 +22,6 @@ def test_whatever_happens_each_time_has_one_job_at_most_and_policies_hold(
 
 
 @pytest.mark.soak
-def test_many_more_lives_hold_too() -> None:
+def test_many_more_simulated_lives_hold_the_same_invariants() -> None:
     for seed in range(1000, 1150):
         live(seed, steps=150)

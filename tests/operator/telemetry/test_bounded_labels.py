@@ -86,7 +86,7 @@ HOSTILE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("name", ["job-{}", "x" * 240 + "-{}"], ids=["short names", "long names"])
-def test_thousands_of_made_up_words_stay_within_a_megabyte(kind: str, name: str) -> None:
+def test_thousands_of_invented_words_stay_within_a_megabyte(kind: str, name: str) -> None:
     jobs = many_jobs(HOSTILE[kind], name)
 
     page = page_of([*measure_jobs(jobs), *measure_internal_errors("FineTuneJob", jobs)])
@@ -97,7 +97,7 @@ def test_thousands_of_made_up_words_stay_within_a_megabyte(kind: str, name: str)
     assert sum(not line.startswith("#") for line in page.splitlines()) < 8000
 
 
-def test_what_is_not_known_is_still_counted() -> None:
+def test_an_unknown_reason_is_still_counted() -> None:
     told = {
         (it.gauge, *it.labels): it.value
         for it in measure_jobs(many_jobs(HOSTILE["reasons of pods"]))
@@ -108,7 +108,7 @@ def test_what_is_not_known_is_still_counted() -> None:
 
 
 @pytest.mark.parametrize("reason", ["OutOfMemory", "Evicted", "BackoffLimitExceeded", ""])
-def test_what_is_known_keeps_its_name(reason: str) -> None:
+def test_a_known_reason_keeps_its_name(reason: str) -> None:
     job = a_job_body("one", status={"phase": "Failed", "failure": {"reason": reason}})
     job["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
 
@@ -117,7 +117,7 @@ def test_what_is_known_keeps_its_name(reason: str) -> None:
     assert told.labels == ("team", reason)
 
 
-def test_a_tenant_with_thousands_of_jobs_hides_nobody_elses() -> None:
+def test_a_tenant_with_thousands_of_jobs_does_not_hide_others() -> None:
     other = a_job_body("other", status={"gpus": 1, "phase": "Running"})
     other["metadata"] |= {"namespace": "other", "creationTimestamp": "2020-01-01T00:00:00Z"}
 
@@ -135,7 +135,7 @@ def reasons_counted() -> Counter[str]:
     return counted
 
 
-def test_made_up_reasons_make_one_series_of_reconciliations() -> None:
+def test_invented_reasons_share_one_series_of_reconciliations() -> None:
     before = reasons_counted()
 
     for number in range(20):
@@ -178,7 +178,7 @@ KNOWN_LABELS = {
 """Each label of each metric, and its bound: add a new label here with its bound."""
 
 
-def test_every_label_is_bounded_by_something() -> None:
+def test_every_label_has_a_bounded_set_of_values() -> None:
     counted = [it for it in vars(metrics).values() if hasattr(it, "_labelnames")]
     labels = {label for it in counted for label in it._labelnames}
     labels |= {label for _, names in (GAUGES | COUNTERS).values() for label in names}

@@ -15,13 +15,13 @@ def line(message: str, *, error: BaseException | None = None, **fields: object) 
     return OneLine().format(record)
 
 
-def test_event_and_fields_are_one_line() -> None:
+def test_an_event_and_its_fields_are_one_line() -> None:
     assert line("decided", job="team/balloon", reason="so it is", empty="") == (
         '1970-01-01T00:00:00.123Z INFO decided job=team/balloon reason="so it is" empty=""'
     )
 
 
-def test_traceback_is_in_the_same_line() -> None:
+def test_a_traceback_is_in_the_same_line() -> None:
     with pytest.raises(ZeroDivisionError) as raised:
         print(1 / 0)
 
@@ -35,7 +35,7 @@ FORGED = "2026-01-01T00:00:00.000Z INFO decided job=team/other phase=Succeeded"
 
 
 @pytest.mark.parametrize("kind", ORDERS)
-def test_a_value_gives_a_terminal_no_orders_and_begins_no_line(kind: str) -> None:
+def test_a_value_emits_no_control_codes_and_starts_no_line(kind: str) -> None:
     logged = line("decided", job=f"a{ORDERS[kind]}\n{FORGED}", bare=ORDERS[kind])
 
     assert orders_in(logged, allowed="") == []
@@ -43,14 +43,14 @@ def test_a_value_gives_a_terminal_no_orders_and_begins_no_line(kind: str) -> Non
     assert logged.startswith("1970-01-01T00:00:00.123Z INFO decided job=")
 
 
-def test_what_a_library_logs_begins_no_line_either() -> None:
+def test_a_library_message_starts_no_line_either() -> None:
     logged = line(f"watching{ALL_ORDERS}\n{FORGED}")
 
     assert orders_in(logged, allowed="") == []
     assert len(logged.splitlines()) == 1
 
 
-def test_a_tracebacks_message_begins_no_line() -> None:
+def test_the_message_of_a_traceback_starts_no_line() -> None:
     with pytest.raises(ValueError, match="INFO") as raised:
         raise ValueError(f"{ALL_ORDERS}\n{FORGED}")
 
@@ -60,7 +60,7 @@ def test_a_tracebacks_message_begins_no_line() -> None:
     assert len(logged.splitlines()) == 1
 
 
-def test_a_value_cannot_pretend_to_be_another_field() -> None:
+def test_a_value_cannot_imitate_another_field() -> None:
     assert line("decided", job="a phase=Succeeded") == (
         '1970-01-01T00:00:00.123Z INFO decided job="a phase=Succeeded"'
     )

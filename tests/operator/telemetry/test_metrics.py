@@ -51,7 +51,7 @@ def told(samples: Iterable[Sample]) -> dict[tuple[str, ...], float]:
     return {(sample.gauge, *sample.labels): sample.value for sample in samples}
 
 
-def test_a_training_job_has_its_figures() -> None:
+def test_a_training_job_exports_its_figures() -> None:
     figures = told(measure_jobs([a_known_job(status=TRAINING)]))
 
     assert {gauge: value for (gauge, *labels), value in figures.items() if "balloon" in labels} == {
@@ -81,7 +81,7 @@ def test_jobs_are_counted_by_phase_and_failures_by_reason() -> None:
     assert figures["finetune_jobs_failed", "team", "OutOfMemory"] == 1
 
 
-def test_notes_are_counted_by_severity_and_reason_and_a_pod_makes_up_no_series() -> None:
+def test_notes_are_counted_by_severity_and_reason_with_a_bounded_number_of_series() -> None:
     def noted(name: str, *reasons: str) -> dict[str, Any]:
         notes = [{"severity": "Warning", "reason": it, "message": "m"} for it in reasons]
         return a_known_job(name, status={"phase": "Succeeded", "notes": notes})
@@ -100,13 +100,13 @@ def test_notes_are_counted_by_severity_and_reason_and_a_pod_makes_up_no_series()
     }
 
 
-def test_a_job_that_has_ended_has_no_series_of_its_own() -> None:
+def test_a_finished_job_has_no_series_of_its_own() -> None:
     figures = told(measure_jobs([a_known_job("ended", status=FAILED)]))
 
     assert not [labels for labels in figures if "ended" in labels]
 
 
-def test_only_the_newest_jobs_have_series_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_jobs_have_their_own_series(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_metrics, "MAX_JOBS", 1)
     jobs = [
         a_known_job("old", status=TRAINING, day=1),
@@ -128,14 +128,14 @@ def exposed() -> Iterator[None]:
     gauges.withdraw()
 
 
-def test_prometheus_reads_them(exposed: None) -> None:
+def test_the_gauges_are_exposed_to_prometheus(exposed: None) -> None:
     of_job = {"namespace": "team", "finetunejob": "balloon"}
 
     assert REGISTRY.get_sample_value("finetune_job_step", of_job) == 40
     assert all(GAUGES[family.name] for family in REGISTRY.collect() if family.name in GAUGES)
 
 
-def test_a_replica_that_has_stopped_tells_nothing() -> None:
+def test_a_stopped_replica_exports_nothing() -> None:
     gauges = Gauges(lambda: [Sample("finetune_operator_leader", 1)])
     gauges.expose()
     gauges.withdraw()
@@ -177,7 +177,7 @@ def test_a_reconciliation_is_counted_by_its_result(
     ("kind", "verdict"),
     [("Surprise", "allowed"), (None, "allowed"), (["FineTuneJob"], "unchecked")],
 )
-def test_made_up_kinds_are_counted_as_one(kind: object, verdict: str) -> None:
+def test_invented_kinds_are_counted_as_one(kind: object, verdict: str) -> None:
     def count() -> float:
         labels = {"kind": "other", "verdict": verdict}
         return REGISTRY.get_sample_value("finetune_operator_webhook_reviews_total", labels) or 0
@@ -188,7 +188,7 @@ def test_made_up_kinds_are_counted_as_one(kind: object, verdict: str) -> None:
     assert count() == before + 1
 
 
-def test_the_queue_tells_how_many_wait() -> None:
+def test_the_queue_reports_how_many_keys_wait() -> None:
     async def scene() -> int:
         queue: WorkQueue[str] = WorkQueue()
         queue.add("one")
@@ -211,7 +211,7 @@ def test_the_queue_tells_how_many_wait() -> None:
         ("workqueue_work_duration_seconds_sum", 4),
     ],
 )
-def test_the_queue_is_counted_by_client_gos_names(metric: str, expected: float) -> None:
+def test_the_queue_metrics_use_client_gos_names(metric: str, expected: float) -> None:
     async def scene() -> None:
         clock = iter((0.0, 3.0, 7.0))
         queue: WorkQueue[str] = WorkQueue(QueueMetrics(), lambda: next(clock))
@@ -228,7 +228,7 @@ def test_the_queue_is_counted_by_client_gos_names(metric: str, expected: float) 
     assert value() == before + expected
 
 
-def test_the_queues_gauges_have_client_gos_names_and_label() -> None:
+def test_the_queue_gauges_use_client_gos_names_and_label() -> None:
     names = ("depth", "unfinished_work_seconds", "longest_running_processor_seconds")
 
     assert {GAUGES[f"workqueue_{name}"][1] for name in names} == {("name",)}

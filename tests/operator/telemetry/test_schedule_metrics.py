@@ -24,7 +24,7 @@ def told(*schedules: dict[str, Any]) -> dict[tuple[str, ...], float]:
     return {(it.gauge.removeprefix(PREFIX), *it.labels): it.value for it in found}
 
 
-def test_a_schedule_tells_its_times_and_what_is_active() -> None:
+def test_a_schedule_exports_its_times_and_active_jobs() -> None:
     figures = told(
         a_schedule(
             activeCount=2,
@@ -42,17 +42,19 @@ def test_a_schedule_tells_its_times_and_what_is_active() -> None:
     }
 
 
-def test_what_has_not_happened_yet_is_zero_so_that_an_alert_can_compare_it() -> None:
+def test_a_time_that_has_not_occurred_is_exported_as_zero_for_alerts() -> None:
     assert set(told(a_schedule()).values()) == {0}
 
 
-def test_a_status_edited_by_hand_costs_no_other_schedule_its_series() -> None:
+def test_a_manually_edited_status_does_not_remove_the_series_of_other_schedules() -> None:
     figures = told(a_schedule("edited", lastScheduleTime="soon"), a_schedule("well"))
 
     assert {labels[-1] for labels in figures} == {"well"}
 
 
-def test_many_schedules_of_one_namespace_hide_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_schedules_of_one_namespace_do_not_hide_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(schedule_metrics, "MAX_SCHEDULES", 2)
     many = [a_schedule(f"s{day}", day=day) for day in range(2, 9)]
 

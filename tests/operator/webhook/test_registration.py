@@ -54,25 +54,25 @@ def is_settled_after(*answers: KeyPair | Exception | None) -> bool:
         pytest.param(OSError("no answer"), False, id="not yet while the API server is silent"),
     ],
 )
-def test_replica_is_ready(answer: KeyPair | Exception | None, is_settled: bool) -> None:
+def test_a_replica_becomes_ready(answer: KeyPair | Exception | None, is_settled: bool) -> None:
     assert is_settled_after(answer) is is_settled
 
 
-def test_error_is_tried_again_until_it_works() -> None:
+def test_an_error_is_retried_until_it_succeeds() -> None:
     assert is_settled_after(OSError("no answer"), OSError("no answer"), KEYS)
 
 
-def test_error_later_on_takes_nothing_back() -> None:
+def test_a_later_error_does_not_revoke_readiness() -> None:
     assert is_settled_after(KEYS, OSError("no answer"))
 
 
-def test_outside_a_cluster_there_is_no_webhook() -> None:
+def test_outside_a_cluster_no_webhook_is_registered() -> None:
     settings = replace(SETTINGS, webhook_port=None)
 
     assert build_webhook(settings, FakeApi(), lambda: NOW) is None
 
 
-def test_mounted_certificate_asks_nothing_of_the_api_server(tmp_path: Path) -> None:
+def test_a_mounted_certificate_needs_no_request_to_the_api_server(tmp_path: Path) -> None:
     (tmp_path / "tls.crt").write_bytes(KEYS.certificates)
     (tmp_path / "tls.key").write_bytes(KEYS.private_key)
     api = FakeApi()

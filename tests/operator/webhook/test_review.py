@@ -50,11 +50,11 @@ def a_request(
     }
 
 
-def test_job_without_mistakes_is_let_in_silently() -> None:
+def test_a_valid_job_is_admitted_without_warnings() -> None:
     assert review(a_request(), SETTINGS) == {"allowed": True}
 
 
-def test_all_mistakes_are_told_at_once_each_with_its_field() -> None:
+def test_all_errors_are_reported_at_once_each_with_its_field() -> None:
     config = {**TYPO, "max_length": "long", "packing": "maybe"}
 
     response = review(a_request(config=config), SETTINGS)
@@ -68,7 +68,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_field() -> None:
     assert fields == {"spec.config.learning_rte", "spec.config.max_length", "spec.config.packing"}
 
 
-def test_message_has_one_mistake_per_line_with_the_same_words_as_the_causes() -> None:
+def test_a_message_has_one_error_per_line_with_the_text_of_the_causes() -> None:
     config = {**TYPO, "max_length": "long"}
 
     status = review(a_request(config=config), SETTINGS)["status"]
@@ -79,7 +79,7 @@ def test_message_has_one_mistake_per_line_with_the_same_words_as_the_causes() ->
     assert lines == [f"* {cause['field']}: {cause['message']}" for cause in causes]
 
 
-def test_only_mistake_is_the_whole_message() -> None:
+def test_a_single_error_is_the_complete_message() -> None:
     message = review(a_request(config=TYPO), SETTINGS)["status"]["message"]
 
     assert message.startswith(TYPO_FOUND)
@@ -87,7 +87,7 @@ def test_only_mistake_is_the_whole_message() -> None:
     assert "\n" not in message
 
 
-def test_what_is_seldom_meant_is_a_warning_and_no_refusal() -> None:
+def test_a_suspicious_setting_is_a_warning_and_not_refused() -> None:
     response = review(a_request(config=UNUSUAL), SETTINGS)
 
     assert response["allowed"]
@@ -96,7 +96,7 @@ def test_what_is_seldom_meant_is_a_warning_and_no_refusal() -> None:
     ]
 
 
-def test_refused_job_is_warned_about_the_rest_as_well() -> None:
+def test_a_refused_job_gets_its_warnings_as_well() -> None:
     response = review(a_request(config={**UNUSUAL, **TYPO}), SETTINGS)
 
     assert not response["allowed"]
@@ -128,7 +128,7 @@ def test_refused_job_is_warned_about_the_rest_as_well() -> None:
             a_job_body(metadata=DELETED),
             a_job_body(config=TYPO, metadata=DELETED),
             True,
-            id="whatever is written to let it go",
+            id="any edit that releases it",
         ),
         pytest.param(
             a_job_body(status=ACCEPTED),
@@ -156,7 +156,7 @@ def test_refused_job_is_warned_about_the_rest_as_well() -> None:
         ),
     ],
 )
-def test_update_is_checked_where_it_edits_what_can_still_be_edited(
+def test_an_update_is_checked_only_where_it_edits_mutable_fields(
     before: dict[str, Any], after: dict[str, Any], is_allowed: bool
 ) -> None:
     request = a_request("UPDATE", before=before, after=after)
@@ -173,20 +173,20 @@ def test_update_is_checked_where_it_edits_what_can_still_be_edited(
         pytest.param({"kind": {"kind": "Pod"}, "object": {}}, id="another kind"),
     ],
 )
-def test_what_is_not_the_spec_of_a_job_is_let_through(given: dict[str, Any]) -> None:
+def test_requests_that_do_not_concern_a_jobs_spec_are_admitted(given: dict[str, Any]) -> None:
     request = a_request(config=TYPO) | given
 
     assert review(request, SETTINGS) == {"allowed": True}
 
 
 @pytest.mark.parametrize("config", [CONFIG, TYPO, UNUSUAL], ids=["good", "wrong", "unusual"])
-def test_dry_run_gets_the_same_answer(config: Mapping[str, Any]) -> None:
+def test_a_dry_run_gets_the_same_answer(config: Mapping[str, Any]) -> None:
     real, dry = a_request(config=config), a_request(config=config, dryRun=True)
 
     assert review(real, SETTINGS) == review(dry, SETTINGS)
 
 
-def test_image_of_an_unknown_trl_gets_a_warning_in_place_of_a_check() -> None:
+def test_an_image_with_an_unknown_trl_gets_a_warning_instead_of_a_check() -> None:
     job = a_job_body(config=TYPO, image="trainer:trl99.0.0")
 
     response = review(a_request(after=job), SETTINGS)
@@ -195,7 +195,7 @@ def test_image_of_an_unknown_trl_gets_a_warning_in_place_of_a_check() -> None:
     assert "99.0.0" in response["warnings"][0]
 
 
-def test_answer_stays_readable_however_many_mistakes_there_are() -> None:
+def test_an_answer_stays_readable_with_any_number_of_errors() -> None:
     mixture = [{"path": "some/data", "no_field": 1}] * (MAX_MISTAKES + 7)
     config = {"model_name_or_path": "some/model", "datasets": mixture}
 
@@ -218,7 +218,7 @@ def test_warnings_fit_the_headers_they_are_sent_in() -> None:
     assert warnings[-1] == "and 26 more warnings; the condition Accepted lists all of them"
 
 
-def test_answer_names_its_request_and_is_json() -> None:
+def test_an_answer_names_its_request_and_is_json() -> None:
     request = a_request(config=TYPO)
 
     answered = render_review(request, review(request, SETTINGS))
@@ -229,7 +229,7 @@ def test_answer_names_its_request_and_is_json() -> None:
     assert answered["response"]["uid"] == "uid-of-request"
 
 
-def test_job_that_could_not_be_checked_is_let_through_with_a_warning() -> None:
+def test_a_job_that_could_not_be_checked_is_admitted_with_a_warning() -> None:
     response = let_through()
 
     assert response["allowed"]
@@ -249,12 +249,14 @@ def test_job_that_could_not_be_checked_is_let_through_with_a_warning() -> None:
         ),
     ],
 )
-def test_what_is_no_review_is_named(document: object, words: str) -> None:
+def test_a_body_that_is_not_a_review_is_refused_with_its_problem(
+    document: object, words: str
+) -> None:
     with pytest.raises(ValueError, match=words):
         parse_review(document)
 
 
-def test_review_is_read() -> None:
+def test_a_review_is_parsed() -> None:
     request = a_request()
 
     assert parse_review({"apiVersion": "admission.k8s.io/v1", "request": request}) == request
@@ -277,7 +279,9 @@ def test_an_annotation_that_contradicts_the_job_is_refused_at_apply() -> None:
 
 
 @pytest.mark.parametrize("status", [{}, {"runId": "x"}], ids=["not accepted", "accepted"])
-def test_adding_it_later_is_refused_too_and_removing_it_is_not(status: dict[str, Any]) -> None:
+def test_adding_such_an_annotation_later_is_refused_and_removing_it_is_not(
+    status: dict[str, Any],
+) -> None:
     with_it = {**annotated(PARTIAL), "status": status}
     without = {**annotated({}), "status": status}
 
@@ -288,13 +292,13 @@ def test_adding_it_later_is_refused_too_and_removing_it_is_not(status: dict[str,
     assert removed == {"allowed": True}
 
 
-def test_kueues_annotations_can_be_edited_on_what_was_let_through_with_a_mistake() -> None:
+def test_kueue_annotations_can_be_edited_on_a_stored_invalid_job() -> None:
     before, after = annotated({}, config=TYPO), annotated({"kueue.x-k8s.io/x": "y"}, config=TYPO)
 
     assert review(a_request("UPDATE", before=before, after=after), SETTINGS) == {"allowed": True}
 
 
-def test_a_schedules_template_is_checked_alike() -> None:
+def test_the_template_of_a_schedule_is_checked_in_the_same_way() -> None:
     template = {"metadata": {"annotations": PARTIAL}, "spec": a_job_body(**GANG)["spec"]}
     schedule = {
         "metadata": {"namespace": "team", "name": "nightly"},

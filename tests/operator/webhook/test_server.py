@@ -87,7 +87,7 @@ def serve(scene: Callable[[WebhookServer], Awaitable[None]], keys: KeyPair = KEY
     asyncio.run(play())
 
 
-def test_wrong_config_is_refused_over_tls() -> None:
+def test_an_invalid_config_is_refused_over_tls() -> None:
     async def scene(server: WebhookServer) -> None:
         reviewed = await Client(server.port, KEYS).review(a_review(learning_rte=1))
 
@@ -97,7 +97,7 @@ def test_wrong_config_is_refused_over_tls() -> None:
     serve(scene)
 
 
-def test_good_config_is_let_in_over_tls() -> None:
+def test_a_valid_config_is_admitted_over_tls() -> None:
     async def scene(server: WebhookServer) -> None:
         reviewed = await Client(server.port, KEYS).review(a_review())
 
@@ -106,7 +106,7 @@ def test_good_config_is_let_in_over_tls() -> None:
     serve(scene)
 
 
-def test_server_is_believed_by_nobody_who_was_not_told_to() -> None:
+def test_clients_without_the_ca_bundle_do_not_trust_the_server() -> None:
     async def scene(server: WebhookServer) -> None:
         with pytest.raises(aiohttp.ClientConnectorCertificateError):
             await Client(server.port, NEXT_KEYS).post(json=a_review())
@@ -116,7 +116,7 @@ def test_server_is_believed_by_nobody_who_was_not_told_to() -> None:
     serve(scene)
 
 
-def test_next_certificate_is_shown_without_a_new_start() -> None:
+def test_the_next_certificate_is_served_without_a_restart() -> None:
     async def scene(server: WebhookServer) -> None:
         port = server.port
         await server.show(NEXT_KEYS)
@@ -129,8 +129,8 @@ def test_next_certificate_is_shown_without_a_new_start() -> None:
     serve(scene)
 
 
-def test_a_connection_that_has_ended_counts_no_longer() -> None:
-    """The API server's all come from one address."""
+def test_a_closed_connection_no_longer_counts() -> None:
+    """All connections of the API server come from one address."""
     reported: list[Any] = []
 
     async def scene(server: WebhookServer) -> None:
@@ -144,7 +144,7 @@ def test_a_connection_that_has_ended_counts_no_longer() -> None:
     assert reported == []
 
 
-def test_certificate_that_does_not_fit_its_key_changes_nothing() -> None:
+def test_a_certificate_that_does_not_match_its_key_changes_nothing() -> None:
     torn = KeyPair(certificates=NEXT_KEYS.certificates, private_key=KEYS.private_key)
 
     async def scene(server: WebhookServer) -> None:
@@ -167,7 +167,7 @@ def test_certificate_that_does_not_fit_its_key_changes_nothing() -> None:
         pytest.param({"json": a_review(), "path": "/"}, 404, id="another path"),
     ],
 )
-def test_what_is_no_review_is_refused_and_the_next_one_answered(
+def test_a_body_that_is_not_a_review_is_refused_and_the_next_one_answered(
     given: dict[str, Any], status: int
 ) -> None:
     async def scene(server: WebhookServer) -> None:
@@ -179,7 +179,7 @@ def test_what_is_no_review_is_refused_and_the_next_one_answered(
     serve(scene)
 
 
-def test_check_that_breaks_lets_the_job_through_and_says_so(
+def test_a_failing_check_admits_the_job_and_reports_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     request = a_review()["request"]
@@ -192,14 +192,14 @@ def test_check_that_breaks_lets_the_job_through_and_says_so(
     assert "job not reviewed" in caplog.text
 
 
-def test_refusal_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refusal_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="finetune_operator"):
         asyncio.run(answer(a_review(learning_rte=1)["request"], SETTINGS))
 
     assert caplog.messages == ["job refused"]
 
 
-def test_what_only_the_model_tells_is_refused_before_the_job_is_stored() -> None:
+def test_an_error_that_only_the_model_reveals_is_refused_before_the_job_is_stored() -> None:
     async def find(body: Body) -> Mapping[str, Any]:
         return {"model_type": "llama", "max_position_embeddings": 512}
 
@@ -209,7 +209,7 @@ def test_what_only_the_model_tells_is_refused_before_the_job_is_stored() -> None
     assert "512" in response["status"]["message"]
 
 
-def test_half_sent_bodies_keep_no_review_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incomplete_bodies_delay_no_review(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "BODY_TIMEOUT_SECONDS", 3600.0)
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n".encode() + b'{"kind'
 

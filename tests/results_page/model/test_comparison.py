@@ -54,13 +54,13 @@ def test_the_keys_of_the_config_are_first() -> None:
 
 
 @pytest.mark.parametrize("spec", [None, [], "spec", 1, {"config": None}])
-def test_a_spec_of_another_shape_is_compared_too(spec: Any) -> None:
+def test_a_spec_with_an_unexpected_shape_is_compared_too(spec: Any) -> None:
     found = differences([spec, {"config": {"lora_r": 8}}])
 
     assert "lora_r" in {difference.key for difference in found}
 
 
-def test_figures_are_named_in_words_and_none_that_no_job_has_is_shown() -> None:
+def test_figures_have_readable_names_and_those_of_no_job_are_hidden() -> None:
     one = {"progress": {"step": 200, "totalSteps": 400, "evalLoss": 0.53}}
     other = {"progress": {"evalLoss": 0.61, "metrics": {"eval_mean_token_accuracy": 0.8123}}}
 
@@ -73,14 +73,14 @@ def test_figures_are_named_in_words_and_none_that_no_job_has_is_shown() -> None:
     }
 
 
-def test_metrics_that_are_no_number_to_show_are_left_out() -> None:
+def test_metrics_that_are_not_numbers_are_omitted() -> None:
     metrics = {"nan": float("nan"), "inf": float("inf"), "huge": 10**400, "large": 1e200}
     metrics |= {"text": "0.5", "flag": True, "none": None, "list": [1], "fine": 0.25}
 
     assert list(metrics_of({"progress": {"metrics": metrics}})) == [("Fine", "0.25")]
 
 
-def test_no_more_metrics_are_shown_than_a_status_can_hold() -> None:
+def test_the_number_of_metrics_is_limited_to_what_a_status_can_contain() -> None:
     metrics = {f"metric_{number}": number for number in range(1000)}
 
     assert len(list(metrics_of({"progress": {"metrics": metrics}}))) == 16

@@ -28,7 +28,7 @@ QUERIES = st.builds(
 
 
 @given(QUERIES)
-def test_a_view_is_all_in_its_address(query: Query) -> None:
+def test_an_address_contains_the_complete_view(query: Query) -> None:
     assert parse_query(parse_qsl(query.address().removeprefix("./").removeprefix("?"))) == query
 
 
@@ -53,22 +53,22 @@ def test_the_list_of_all_jobs_has_the_shortest_address() -> None:
     ],
     ids=str,
 )
-def test_only_names_that_kubernetes_allows_are_read(parameters: dict[str, str]) -> None:
+def test_only_valid_kubernetes_names_are_read(parameters: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"is not the name of a namespace or a job|is not a job"):
         parse_query(parameters.items())
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "1e9", "9" * 5000, "", "x", "٣"])
-def test_a_page_that_is_no_number_of_a_page_is_the_first(page: str) -> None:
+def test_an_invalid_page_number_shows_the_first_page(page: str) -> None:
     assert parse_query([("page", page)]).page == 1
 
 
 @pytest.mark.parametrize("sort", ["", "age", "--name", "__class__", "name;"])
-def test_an_unknown_order_is_the_newest_first(sort: str) -> None:
+def test_an_unknown_order_sorts_the_newest_first(sort: str) -> None:
     assert parse_query([("sort", sort)]).sort == "-created"
 
 
-def test_no_more_jobs_are_ticked_than_can_be_compared_and_none_twice() -> None:
+def test_selected_jobs_are_limited_and_have_no_duplicates() -> None:
     jobs = ["a/a", "a/a", *(f"a/job-{number}" for number in range(1000))]
 
     ticked = parse_query([("job", job) for job in jobs]).ticked
@@ -76,7 +76,7 @@ def test_no_more_jobs_are_ticked_than_can_be_compared_and_none_twice() -> None:
     assert [f"{key}" for key in ticked] == ["a/a", *(f"a/job-{number}" for number in range(5))]
 
 
-def test_another_filter_or_order_begins_at_the_first_page() -> None:
+def test_another_filter_or_order_starts_at_the_first_page() -> None:
     query = Query(page=7, text="balloon")
 
     assert query.but(sort="loss").page == 1

@@ -55,31 +55,31 @@ def found(**query: Any) -> set[str]:
         ("[", set()),
     ],
 )
-def test_each_word_of_a_text_is_found_in_a_job(text: str, expected: set[str]) -> None:
+def test_each_word_of_the_search_text_must_match_a_job(text: str, expected: set[str]) -> None:
     assert found(text=text) == expected
 
 
-def test_filters_narrow_each_other() -> None:
+def test_filters_are_combined() -> None:
     assert found(model=LLAMA) == {"glider", "rocket"}
     assert found(phases=("Running", "Failed")) == {"balloon", "kite"}
     assert found(model=LLAMA, phases=("Running", "Queued")) == {"glider"}
     assert found(model=LLAMA, phases=("Queued",), text="balloon kite") == set()
 
 
-def test_a_phase_shows_how_many_jobs_it_would_find_with_the_other_filters() -> None:
+def test_a_phase_shows_how_many_jobs_it_would_match_with_the_other_filters() -> None:
     selection = select(JOBS, Query(model=LLAMA, phases=("Queued",)))
 
     assert selection.phases == {"Queued": 1, "Running": 0, "Succeeded": 1, "Failed": 0}
     assert (selection.matching, selection.total) == (1, 4)
 
 
-def test_phases_are_in_the_order_of_a_jobs_life_and_unknown_ones_last() -> None:
+def test_phases_are_in_life_cycle_order_with_unknown_ones_last() -> None:
     rows = [a_row(f"{phase.lower()}", phase=phase) for phase in ("Failed", "Dreaming", "Pending")]
 
     assert list(select(rows, Query()).phases) == ["Pending", "Failed", "Dreaming"]
 
 
-def test_a_chosen_phase_that_no_job_has_can_be_unchosen() -> None:
+def test_a_selected_phase_that_no_job_has_can_be_deselected() -> None:
     assert select(JOBS, Query(phases=("Suspended",))).phases["Suspended"] == 0
 
 
@@ -113,7 +113,7 @@ def test_jobs_are_sorted_by_any_column(sort: str, first: str, last: str) -> None
     assert (ordered[0], ordered[-1]) == (first, last)
 
 
-def test_ten_thousand_jobs_are_shown_a_page_at_a_time_each_on_one_page() -> None:
+def test_ten_thousand_jobs_are_split_into_pages_without_repetition() -> None:
     rows = [a_row(f"job-{number:05}", created=NOON) for number in range(10_000)]
 
     pages = [select(rows, Query(page=number, sort="name")) for number in (1, 2, 400)]
@@ -136,7 +136,7 @@ def test_a_list_without_jobs_has_one_empty_page() -> None:
     assert select([], Query()) == empty
 
 
-def test_the_most_frequent_models_are_offered_and_the_chosen_one_always() -> None:
+def test_the_most_frequent_models_and_the_selected_one_are_offered() -> None:
     rows = [a_row(f"job-{number}", model=f"model-{number}") for number in range(300)]
     rows += [a_row("again", model="model-299"), a_row("none", model="")]
 

@@ -37,11 +37,11 @@ def table_of(cells: Any, metadata: Any = None, columns: Any = None) -> Any:
 @pytest.mark.parametrize(
     "value", [float("nan"), float("inf"), -float("inf"), 10**400, 1e101, True, "1", None, [], {}]
 )
-def test_what_is_no_number_to_draw_is_none(value: Any) -> None:
+def test_a_value_that_is_not_a_number_is_not_drawn(value: Any) -> None:
     assert number_of(value) is None
 
 
-def test_numbers_of_any_length_are_read() -> None:
+def test_numbers_of_any_length_are_parsed() -> None:
     body = b'{"a": ' + b"9" * 5000 + b', "b": NaN, "c": 1e999, "d": 7}'
 
     values = parse_json(body)
@@ -55,13 +55,13 @@ def test_numbers_of_any_length_are_read() -> None:
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b"{", b"\xff", b""])
-def test_an_answer_that_cannot_be_read_is_a_value_error(body: bytes) -> None:
+def test_an_unreadable_answer_is_a_value_error(body: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the words are Python's own
         parse_json(body)
 
 
 @given(st.text() | st.text(st.characters(categories=["Cs", "Cc", "Cf"])))
-def test_a_text_can_be_sent_and_gives_no_orders(text: str) -> None:
+def test_a_text_can_be_encoded_and_contains_no_control_codes(text: str) -> None:
     shown = clean(text)
 
     shown.encode()
@@ -70,26 +70,26 @@ def test_a_text_can_be_sent_and_gives_no_orders(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), True, None, [], {}])
-def test_what_is_neither_text_nor_number_is_no_text(value: Any) -> None:
+def test_a_value_that_is_neither_text_nor_number_is_not_shown_as_text(value: Any) -> None:
     assert clean(value) == ""
 
 
-def test_a_long_text_is_cut_and_shows_that_it_is() -> None:
+def test_a_long_text_is_truncated_visibly() -> None:
     assert clean("a" * 1_000_000, 10) == "aaaaaaaaa…"
     assert clean("a" * 10, 10) == "a" * 10
 
 
-def test_texts_of_all_languages_are_kept() -> None:
+def test_text_in_all_languages_is_kept() -> None:
     for text in ("Grüße", "日本語", "می‌خواهم", "👩‍🚀", "a\tb\nc"):
         assert clean(text) == text
 
 
 @pytest.mark.parametrize("value", ["2026-03-01", "now", "", 5, None, "9999999-01-01T00:00:00Z"])
-def test_what_is_no_moment_is_none(value: Any) -> None:
+def test_an_invalid_time_is_none(value: Any) -> None:
     assert time_of(value) is None
 
 
-def test_deep_and_large_values_are_cut() -> None:
+def test_deep_and_large_values_are_truncated() -> None:
     deep: Any = 1
     for _ in range(900):
         deep = {"a": [deep]}
@@ -128,13 +128,13 @@ def test_a_curve_is_bounded_and_keeps_its_ends() -> None:
     assert (curve[0].step, curve[-1].step) == (0, 1999)
 
 
-def test_a_step_that_was_trained_again_has_its_later_loss() -> None:
+def test_a_step_that_was_trained_again_shows_its_later_loss() -> None:
     history = [{"step": 20, "loss": 2}, {"step": 10, "loss": 3}, {"step": 20, "loss": 1}]
 
     assert curve_of({"status": {"lossHistory": history}}) == ((10, 3), (20, 1))
 
 
-def test_a_row_whose_name_is_no_name_is_left_out() -> None:
+def test_a_row_with_an_invalid_name_is_omitted() -> None:
     hostile = {"namespace": "team", "name": "../../secrets"}
 
     assert parse_rows(table_of(["a"], metadata=hostile)) == ()
@@ -147,7 +147,7 @@ def test_columns_are_found_by_name_and_missing_ones_are_empty() -> None:
 
 
 @pytest.mark.parametrize(("written", "shown"), [(150, 100), (-3, 0), (50, 50), ("50", None)])
-def test_progress_is_between_nothing_and_all(written: Any, shown: float | None) -> None:
+def test_progress_is_between_zero_and_one(written: Any, shown: float | None) -> None:
     columns = [{"name": "Progress"}]
 
     (row,) = parse_rows(table_of([written], columns=columns))

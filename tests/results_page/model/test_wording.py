@@ -38,7 +38,7 @@ from support.listed_jobs import NOON
         ("a\nb", "a b"),
     ],
 )
-def test_a_metric_is_named_in_words(name: str, expected: str) -> None:
+def test_a_metric_has_a_readable_name(name: str, expected: str) -> None:
     assert metric_name(name) == expected
 
 
@@ -65,7 +65,7 @@ def test_a_metric_is_named_in_words(name: str, expected: str) -> None:
         ("", ""),
     ],
 )
-def test_a_model_is_named_without_its_location(reference: str, expected: str) -> None:
+def test_a_model_is_shown_without_its_location(reference: str, expected: str) -> None:
     assert model_name(reference) == expected
 
 
@@ -102,11 +102,11 @@ def test_a_figure_has_four_digits(value: float | None, expected: str) -> None:
         (timedelta(days=400), "400 days"),
     ],
 )
-def test_an_age_is_in_its_largest_unit(passed: timedelta, expected: str) -> None:
+def test_an_age_is_shown_in_its_largest_unit(passed: timedelta, expected: str) -> None:
     assert age(NOON - passed, NOON) == expected
 
 
-def test_counts_are_singular_and_plural() -> None:
+def test_counts_use_singular_and_plural() -> None:
     assert [count(number, "job") for number in (0, 1, 2, 10_000)] == [
         "0 jobs",
         "1 job",

@@ -132,7 +132,7 @@ def full_of(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=list(TEXTS))
-def test_no_text_of_a_job_becomes_markup_or_leads_elsewhere(text: str) -> None:
+def test_no_text_of_a_job_becomes_markup_or_a_foreign_link(text: str) -> None:
     harmless = [elements_of(page) for page in pages_of(full_of("harmless"))]
 
     hostile = list(pages_of(full_of(text)))
@@ -151,7 +151,7 @@ def elements_of(page: str) -> set[str]:
     return {tag for tag, _ in Elements(page).found}
 
 
-def test_a_text_is_shown_as_it_is_written() -> None:
+def test_a_text_is_shown_as_it_was_written() -> None:
     job = a_job("hostile", phase="Failed", failure={"reason": "R", "message": SCRIPT})
 
     shown = Elements(page_of(show_job(KEY, job), Query())).text
@@ -160,7 +160,7 @@ def test_a_text_is_shown_as_it_is_written() -> None:
 
 
 @pytest.mark.parametrize("number", NUMBERS.values(), ids=list(NUMBERS))
-def test_no_number_of_a_job_breaks_a_page_or_a_picture(number: Any) -> None:
+def test_no_number_of_a_job_breaks_a_page_or_a_chart(number: Any) -> None:
     for page in pages_of(full_of(number)):
         for _, attributes in Elements(page).found:
             drawn = " ".join(attributes.get(name) or "" for name in DRAWN).replace(",", " ")
@@ -168,7 +168,7 @@ def test_no_number_of_a_job_breaks_a_page_or_a_picture(number: Any) -> None:
 
 
 @pytest.mark.parametrize("loss", [1e99, -1e99, 0, 5e-324, -1])
-def test_a_curve_of_any_size_stays_inside_its_picture(loss: float) -> None:
+def test_a_curve_of_any_size_stays_inside_its_chart(loss: float) -> None:
     job = a_job("hostile", lossHistory=[*a_curve(5), {"step": 60, "loss": loss}])
 
     for page in pages_of(job):
@@ -188,7 +188,7 @@ def test_a_curve_of_any_size_stays_inside_its_picture(loss: float) -> None:
     ],
     ids=str,
 )
-def test_a_job_of_another_shape_is_shown(job: Any) -> None:
+def test_a_job_with_an_unexpected_shape_is_shown(job: Any) -> None:
     assert all("hostile" in page for page in pages_of(job))
 
 
@@ -204,7 +204,7 @@ def test_a_large_job_makes_a_page_of_bounded_size() -> None:
     assert max(map(len, pages)) < 700_000
 
 
-def test_a_deep_config_is_cut_and_not_an_error() -> None:
+def test_a_deep_config_is_truncated_without_an_error() -> None:
     deep: Any = "core"
     for _ in range(900):
         deep = {"a": [deep]}
@@ -215,7 +215,7 @@ def test_a_deep_config_is_cut_and_not_an_error() -> None:
     assert "…" in pages[0]
 
 
-def test_what_an_address_says_is_escaped_too() -> None:
+def test_text_from_an_address_is_escaped_too() -> None:
     query = Query(text=SCRIPT, model=SCRIPT, phases=(SCRIPT,))
     selection = select((), query)
 

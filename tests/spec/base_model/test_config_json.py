@@ -81,7 +81,7 @@ HEADLESS = "model_name_or_path: the model is a decoder without its output head"
     ],
 )
 @pytest.mark.parametrize("config", [{}, LORA], ids=["whole", "LoRA"])
-def test_a_model_that_writes_no_text_is_refused_and_a_decoder_is_asked_for(
+def test_a_model_that_generates_no_text_is_refused_with_a_request_for_a_decoder(
     model: Mapping[str, Any], sentence: str, config: Mapping[str, Any]
 ) -> None:
     (found,) = told(config, model)
@@ -105,11 +105,11 @@ def test_a_model_that_writes_no_text_is_refused_and_a_decoder_is_asked_for(
             of("chatglm", "ChatGLMModel", auto_map={"AutoModelForCausalLM": "modeling.ChatGLM"}),
             id="its own code",
         ),
-        pytest.param({"hidden_size": 64}, id="a config that says next to nothing"),
+        pytest.param({"hidden_size": 64}, id="a nearly empty config"),
         pytest.param(of("tomorrow", "TomorrowForEverything"), id="nobody knows yet"),
     ],
 )
-def test_a_model_that_writes_or_may_write_is_left_to_transformers(model: Mapping[str, Any]) -> None:
+def test_a_model_that_may_generate_text_is_left_to_transformers(model: Mapping[str, Any]) -> None:
     assert told({}, model) == []
 
 
@@ -164,7 +164,7 @@ def test_a_model_that_writes_or_may_write_is_left_to_transformers(model: Mapping
         pytest.param({**LORA, "merge_adapter": True}, LLAMA, "", id="merging into 16 bits"),
     ],
 )
-def test_weights_stored_in_few_bits(
+def test_quantized_weights_are_checked_against_the_config(
     config: Mapping[str, Any], model: Mapping[str, Any], sentences: str
 ) -> None:
     assert "\n".join(told(config, model)) == sentences
@@ -258,7 +258,7 @@ def test_weights_stored_in_few_bits(
         ),
     ],
 )
-def test_targets_of_an_adapter(
+def test_adapter_targets_are_checked_against_the_model(
     config: Mapping[str, Any], model: Mapping[str, Any], sentences: str
 ) -> None:
     assert "\n".join(told(config, model)) == sentences
@@ -311,7 +311,7 @@ def test_targets_of_an_adapter(
         pytest.param({"lora_target_modules": "all-linear"}, LLAMA, "", id="no mixture"),
     ],
 )
-def test_experts_and_dropout(
+def test_dropout_is_checked_against_expert_targets(
     changes: Mapping[str, Any], model: Mapping[str, Any], sentences: str
 ) -> None:
     assert "\n".join(told({**LORA, **changes}, model)) == sentences
@@ -344,7 +344,7 @@ def test_an_adapter_on_an_embedding_that_is_the_head_is_not_merged(
     )
 
 
-def test_a_job_is_refused_at_apply_where_its_model_is_known() -> None:
+def test_a_job_is_refused_at_apply_if_its_model_is_known() -> None:
     spec = {"config": {"model_name_or_path": "google-bert/bert-base", "dataset_name": "acme/rows"}}
 
     checked = check_job(spec, model=of("bert", "BertForMaskedLM"))
@@ -353,7 +353,7 @@ def test_a_job_is_refused_at_apply_where_its_model_is_known() -> None:
     assert str(mistake).startswith(f"spec.config.{ENCODER}")
 
 
-def test_a_config_that_is_wrong_by_itself_is_told_of_that_alone() -> None:
+def test_an_invalid_config_is_reported_without_model_checks() -> None:
     spec = {"config": {"model_name_or_path": "acme/bert", "learning_rte": 1e-4}}
 
     mistakes = check_job(spec, model=of("bert", "BertModel")).problems
@@ -376,7 +376,7 @@ NOTHING: list[Any] = [None, 0, -1, 10**30, "text", [], [None], [[]], {}, {"a": {
     ],
     ids=["whole", "LoRA", "named targets", "an expression"],
 )
-def test_whatever_a_hub_writes_into_config_json_is_survived(
+def test_any_content_of_a_hubs_config_json_is_handled(
     key: str, value: Any, config: Mapping[str, Any]
 ) -> None:
     assert all(len(found) < 2_000 for found in told(config, {**LLAMA, key: value}))

@@ -40,7 +40,7 @@ def told(config: Mapping[str, Any], model: Mapping[str, Any], **around: Any) -> 
 
 
 @pytest.mark.parametrize("model_type", ["mamba", "jamba", "minimax", "rwkv"])
-def test_packing_is_refused_where_rows_see_each_other_and_the_ways_out_are_named(
+def test_packing_is_refused_where_rows_attend_to_each_other_and_alternatives_are_named(
     model_type: str,
 ) -> None:
     (packed,) = told(PACKED, a_model(model_type))
@@ -65,9 +65,7 @@ def test_packing_is_refused_where_rows_see_each_other_and_the_ways_out_are_named
     [{}, {"packing": False}, {**PACKED, "packing_strategy": "wrapped"}, {"padding_free": False}],
     ids=str,
 )
-def test_what_the_sentence_says_to_write_is_right(
-    model_type: str, remedied: Mapping[str, Any]
-) -> None:
+def test_the_suggested_alternative_is_valid(model_type: str, remedied: Mapping[str, Any]) -> None:
     assert told(remedied, a_model(model_type)) == []
 
 
@@ -75,13 +73,13 @@ def test_what_the_sentence_says_to_write_is_right(
 @pytest.mark.parametrize(
     "model_type", ["llama", "qwen3_moe", "gemma3", "gpt_oss", "falcon", "opt", "bloom"]
 )
-def test_models_that_keep_rows_apart_are_packed_without_a_word(
+def test_models_that_isolate_rows_are_packed_without_a_warning(
     model_type: str, config: Mapping[str, Any]
 ) -> None:
     assert told(config, a_model(model_type)) == []
 
 
-def test_a_model_that_needs_kernels_for_packs_is_refused_in_the_stock_image_alone() -> None:
+def test_a_model_that_needs_kernels_for_packing_is_refused_only_in_the_stock_image() -> None:
     (refused,) = told(PACKED, a_model("bamba"))
     (warned,) = told(PACKED, a_model("bamba"), has_own_image=True)
 
@@ -95,7 +93,7 @@ def test_a_model_that_needs_kernels_for_packs_is_refused_in_the_stock_image_alon
     assert told(PACKED, a_model("bamba"), packages=["causal-conv1d"]) == []
 
 
-def test_of_a_model_that_nobody_measured_it_is_said_that_the_trainer_tries_it() -> None:
+def test_an_unmeasured_model_gets_a_warning_that_the_trainer_tests_it() -> None:
     for config in (PACKED, PADDING_FREE):
         (found,) = told(config, a_model("tomorrow"))
         assert found.startswith(
@@ -106,7 +104,7 @@ def test_of_a_model_that_nobody_measured_it_is_said_that_the_trainer_tries_it() 
     assert told(PACKED, {"hidden_size": 64}) == []
 
 
-def test_a_model_that_brings_its_own_code_is_not_judged_by_the_name_of_its_type() -> None:
+def test_a_model_with_its_own_code_is_not_judged_by_its_type() -> None:
     model = a_model("mamba", auto_map={"AutoModelForCausalLM": "modeling.Mamba"})
 
     assert told({**PACKED, "trust_remote_code": True}, model) == []
@@ -126,7 +124,7 @@ def test_a_job_is_refused_by_its_models_config_json_with_the_path_of_the_key() -
     assert refused.startswith('spec.config.packing: found true, but models of type "mamba"')
 
 
-def test_the_table_has_every_type_once_and_knows_every_package_it_names() -> None:
+def test_the_table_has_every_type_once_and_only_known_packages() -> None:
     table = tomllib.loads(TABLE.read_text())
     types = [each for rows in PackedRows for each in table[rows]]
 

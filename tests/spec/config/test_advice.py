@@ -123,11 +123,11 @@ STREAM = {"dataset_streaming": True, "max_steps": 100}
         ),
     ],
 )
-def test_what_is_seldom_meant_gets_advice(config: dict[str, Any], sentence: str) -> None:
+def test_a_suspicious_setting_gets_advice(config: dict[str, Any], sentence: str) -> None:
     assert warnings(config) == [sentence]
 
 
-def test_a_huge_effective_batch_gets_advice() -> None:
+def test_a_huge_effective_batch_size_gets_advice() -> None:
     config = {"per_device_train_batch_size": 64, "gradient_accumulation_steps": 16}
     sentence = (
         "per_device_train_batch_size: the effective batch is 8192; few data sets are large "
@@ -139,7 +139,7 @@ def test_a_huge_effective_batch_gets_advice() -> None:
     assert warnings(config) == []
 
 
-def test_shards_of_one_get_advice() -> None:
+def test_sharding_over_a_single_process_gets_advice() -> None:
     sentence = (
         "fsdp: there is only one process, so nothing is sharded: request more in "
         "spec.resources.gpusPerNode, or remove it"
@@ -223,7 +223,7 @@ def test_shards_of_one_get_advice() -> None:
         pytest.param({"report_to": ["mlflow", "tensorboard"]}, id="trackers without a server"),
     ],
 )
-def test_a_usual_config_gets_neither_refusal_nor_advice(config: dict[str, Any]) -> None:
+def test_a_usual_config_is_neither_refused_nor_gets_advice(config: dict[str, Any]) -> None:
     known: dict[str, Any] = {"nodes": 1, "processes_per_node": 2, "gpus_per_node": 2}
 
     assert refusals(config, **known) == []

@@ -24,7 +24,7 @@ EVALUATES = {"eval_strategy": "steps", "eval_steps": 50}
         pytest.param(
             {"eval_strategy": "epoch", "eval_steps": 50},
             'eval_steps: has no effect while eval_strategy is "epoch"',
-            id="steps beside epochs",
+            id="steps with epochs",
         ),
         pytest.param(
             {"save_strategy": "epoch", "save_steps": 50},
@@ -90,7 +90,7 @@ EVALUATES = {"eval_strategy": "steps", "eval_steps": 50}
         pytest.param(
             {**MIXTURE, "dataset_name": "s3://data/set"},
             "dataset_name: has no effect with datasets: add it there, or remove one of them",
-            id="one set beside a mixture",
+            id="one dataset and a mixture",
         ),
         pytest.param(
             {**STREAM, "dataset_num_proc": 4},
@@ -132,6 +132,6 @@ def test_a_key_that_trl_ignores_is_named(config: dict[str, Any], sentence: str) 
         ),
     ],
 )
-def test_what_has_no_effect_on_cpus_is_named(config: dict[str, Any], sentence: str) -> None:
+def test_a_setting_without_effect_on_cpus_is_named(config: dict[str, Any], sentence: str) -> None:
     assert warnings(config, gpus_per_node=0) == [sentence]
     assert warnings(config, gpus_per_node=1) == []

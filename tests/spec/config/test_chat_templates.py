@@ -23,7 +23,7 @@ KEY = "chat_template_path"
         "~/models/tokenizer",
     ],
 )
-def test_a_template_by_name_file_or_tokenizer_passes_without_a_word(value: str) -> None:
+def test_a_template_by_name_file_or_tokenizer_is_accepted_without_a_warning(value: str) -> None:
     assert (refusals(KEY, value), warnings(KEY, value)) == ([], [])
 
 
@@ -44,12 +44,12 @@ def test_a_template_by_name_file_or_tokenizer_passes_without_a_word(value: str) 
         pytest.param("gcs://models/x.jinja", "did you mean gs?", id="another scheme"),
     ],
 )
-def test_what_is_no_template_is_told_with_the_nearest_right_thing(value: str, words: str) -> None:
+def test_an_invalid_template_is_refused_with_the_nearest_valid_one(value: str, words: str) -> None:
     (told,) = refusals(KEY, value)
 
     assert words in told
 
 
-def test_every_other_name_leads_to_one_that_there_is() -> None:
+def test_every_alias_of_a_template_leads_to_an_existing_one() -> None:
     assert {name for name in OTHER_NAMES.values() if name} <= set(NAMES)
     assert not set(OTHER_NAMES) & set(NAMES)

@@ -35,7 +35,7 @@ from spec.config.single_values import refusals
         ("torch_compile_mode", "max-autotune"),
     ],
 )
-def test_a_name_that_transformers_knows_passes(key: str, value: Any) -> None:
+def test_a_name_that_transformers_supports_is_accepted(key: str, value: Any) -> None:
     assert refusals(key, value) == []
 
 
@@ -65,7 +65,7 @@ def test_a_name_that_transformers_knows_passes(key: str, value: Any) -> None:
         ("torch_compile_mode", "max_autotune", "max-autotune"),
     ],
 )
-def test_another_name_gets_the_one_that_was_meant(key: str, value: str, meant: str) -> None:
+def test_an_unknown_name_gets_the_nearest_supported_one(key: str, value: str, meant: str) -> None:
     assert refusals(key, value) == [f'{key}: found "{value}", did you mean {meant}?']
 
 
@@ -140,18 +140,20 @@ def test_another_name_gets_the_one_that_was_meant(key: str, value: str, meant: s
         ),
     ],
 )
-def test_a_value_that_is_no_name_gets_one_sentence(key: str, value: Any, sentence: str) -> None:
+def test_a_value_that_is_not_a_name_is_refused_in_one_sentence(
+    key: str, value: Any, sentence: str
+) -> None:
     assert refusals(key, value) == [f"{key}: {sentence}"]
 
 
-def test_each_wrong_tracker_of_a_list_is_named_at_its_place() -> None:
+def test_each_invalid_tracker_of_a_list_is_named_with_its_index() -> None:
     assert refusals("report_to", ["wandb", "tensorbord", "none"]) == [
         'report_to[1]: found "tensorbord", did you mean tensorboard?',
         'report_to[2]: found "none" together with other values, expected it alone',
     ]
 
 
-def test_a_long_list_of_choices_is_cut() -> None:
+def test_a_long_list_of_choices_is_truncated() -> None:
     (sentence,) = refusals("optim", "xyzzy")
 
     assert sentence.startswith('optim: found "xyzzy", expected one of adamw_torch, ')
@@ -162,7 +164,7 @@ def test_a_long_list_of_choices_is_cut() -> None:
     ("key", "meant"),
     [(key, meant) for key, words in choice_habits().items() for meant in words.values()],
 )
-def test_every_hint_names_a_value_that_passes(key: str, meant: str) -> None:
+def test_every_hint_names_a_valid_value(key: str, meant: str) -> None:
     assert refusals(key, meant) == []
 
 
@@ -176,5 +178,5 @@ def test_every_hint_names_a_value_that_passes(key: str, meant: str) -> None:
         for choice in definition.get("enum", ())
     ],
 )
-def test_every_known_name_passes(key: str, name: str | None) -> None:
+def test_every_supported_name_is_accepted(key: str, name: str | None) -> None:
     assert refusals(key, name) == []

@@ -14,7 +14,7 @@ def messages(**changes: Any) -> list[str]:
     return [str(problem) for problem in problems_of(GOOD | changes)]
 
 
-def test_a_good_config_has_no_problem() -> None:
+def test_a_valid_config_has_no_problem() -> None:
     assert messages(learning_rate=2e-5, packing=True, env={"A": "1"}, report_to="none") == []
 
 
@@ -44,11 +44,11 @@ def test_a_good_config_has_no_problem() -> None:
         ),
     ],
 )
-def test_a_mistake_gets_one_sentence(change: dict[str, Any], sentence: str) -> None:
+def test_an_error_is_reported_in_one_sentence(change: dict[str, Any], sentence: str) -> None:
     assert messages(**change) == [sentence]
 
 
-def test_every_mistake_is_reported_in_the_order_of_the_file() -> None:
+def test_errors_are_reported_in_the_order_of_the_file() -> None:
     found = [problem.key for problem in problems_of({"lora_rr": 8, "dataset_name": 7})]
 
     assert found == ["lora_rr", "dataset_name", "model_name_or_path"]

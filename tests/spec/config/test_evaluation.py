@@ -71,7 +71,7 @@ JUDGED = {**EVALUATES, "metric_fn": "judge:score"}
         ),
     ],
 )
-def test_what_cannot_be_judged_is_refused(config: dict[str, Any], sentence: str) -> None:
+def test_an_evaluation_that_cannot_work_is_refused(config: dict[str, Any], sentence: str) -> None:
     assert refusals({**LORA, **config}) == [sentence]
 
 
@@ -117,7 +117,9 @@ def test_what_cannot_be_judged_is_refused(config: dict[str, Any], sentence: str)
         ),
     ],
 )
-def test_what_runs_and_is_seldom_meant_is_warned_of(config: dict[str, Any], sentence: str) -> None:
+def test_a_suspicious_evaluation_setting_gets_a_warning(
+    config: dict[str, Any], sentence: str
+) -> None:
     assert refusals({**LORA, **config}) == []
     assert sentence in warnings({**LORA, **config})
 
@@ -131,6 +133,6 @@ def test_what_runs_and_is_seldom_meant_is_warned_of(config: dict[str, Any], sent
         pytest.param({**EVALUATES, "metric_for_best_model": "entropy"}, id="TRL's own metric"),
     ],
 )
-def test_what_is_right_is_let_through_in_silence(config: dict[str, Any]) -> None:
+def test_a_valid_evaluation_is_accepted_without_a_warning(config: dict[str, Any]) -> None:
     assert refusals({**LORA, **config}) == []
     assert [said for said in warnings({**LORA, **config}) if "metric" in said] == []

@@ -14,7 +14,7 @@ CRD = Path(__file__).parents[3] / "crds" / "finetunejobs.yaml"
 
 
 @pytest.mark.parametrize("key", sorted(SCHEMA.properties))
-def test_a_key_of_trls_with_its_default_is_never_remarked_on(key: str) -> None:
+def test_a_trl_key_with_its_default_never_gets_a_warning(key: str) -> None:
     assert found({**GOOD, key: GOOD.get(key, SCHEMA.default(key))}) == []
 
 
@@ -56,7 +56,7 @@ def test_a_key_of_trls_with_its_default_is_never_remarked_on(key: str) -> None:
         }
     ),
 )
-def test_a_misspelt_key_gets_the_nearest(written: str, meant: str) -> None:
+def test_a_misspelt_key_gets_the_nearest_key(written: str, meant: str) -> None:
     (sentence,) = refusals({written: 1})
 
     assert sentence in (
@@ -66,7 +66,7 @@ def test_a_misspelt_key_gets_the_nearest(written: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["xyzzy", "foo_bar", "callbacks", "my_own_setting", "x"])
-def test_a_key_that_is_like_none_gets_no_guess(word: str) -> None:
+def test_a_key_that_resembles_none_gets_no_suggestion(word: str) -> None:
     assert refusals({word: 1}) == [f"{word}: {NO_KEY}"]
 
 
@@ -80,7 +80,7 @@ def test_a_key_that_is_like_none_gets_no_guess(word: str) -> None:
         }
     ),
 )
-def test_an_older_spelling_in_another_style_is_led_to_the_newest(older: str, newer: str) -> None:
+def test_an_older_spelling_in_another_style_gets_the_newest_key(older: str, newer: str) -> None:
     assert refusals({older: 1}) == [f"{older}: {NO_KEY}, write {newer}"]
 
 
@@ -107,20 +107,20 @@ def test_an_older_spelling_in_another_style_is_led_to_the_newest(older: str, new
         }
     ),
 )
-def test_what_is_not_of_the_config_is_led_out_of_it(written: str, place: str) -> None:
+def test_a_key_that_belongs_outside_config_gets_its_path(written: str, place: str) -> None:
     assert refusals({written: {}}) == [
         f"{written}: {NO_KEY}, write it outside of config, as {place}"
     ]
 
 
-def test_every_field_of_a_spec_has_its_place() -> None:
+def test_every_field_of_a_spec_has_a_path() -> None:
     (version,) = yaml.safe_load(CRD.read_text())["spec"]["versions"]
     spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
 
     assert {f"spec.{field}" for field in spec if field != "config"} <= set(places().values())
 
 
-def test_every_unknown_key_is_told_of_once() -> None:
+def test_every_unknown_key_is_reported_once() -> None:
     config = {"learning_rte": 1, "base_model": "m", "lora": {"r": 8}, "nodes": 2}
 
     paths = [unknown.problem.path for unknown in read_unknown(config, SCHEMA)]
@@ -128,7 +128,7 @@ def test_every_unknown_key_is_told_of_once() -> None:
     assert paths == ["learning_rte", "base_model", "lora.r", "nodes"]
 
 
-def test_of_very_many_unknown_keys_only_the_first_are_told() -> None:
+def test_only_the_first_of_many_unknown_keys_are_reported() -> None:
     config = {f"learning_rte_{number}": number for number in range(20_000)}
 
     told = refusals(GOOD | config)

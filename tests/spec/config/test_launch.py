@@ -21,7 +21,7 @@ def whole(**keys: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", sorted(NAMED.keys() - {"single_gpu"}))
-def test_every_name_is_right(name: str) -> None:
+def test_every_profile_name_is_accepted(name: str) -> None:
     assert refusals({"accelerate_config": name}, **FOUR_GPUS) == []
 
 
@@ -60,7 +60,7 @@ def test_every_name_is_right(name: str) -> None:
             whole(fsdp_config={"fsdp_version": 2}),
             "accelerate_config.fsdp_config: found together with distributed_type: MULTI_GPU, "
             "expected FSDP there",
-            id="a section that nobody reads",
+            id="an ignored section",
         ),
         pytest.param(
             whole(fsdp_confg={}),
@@ -122,7 +122,7 @@ def test_every_name_is_right(name: str) -> None:
         ),
     ],
 )
-def test_a_wrong_accelerate_config_is_refused_with_what_to_write(
+def test_an_invalid_accelerate_config_is_refused_with_what_to_write(
     config: dict[str, Any], sentence: str
 ) -> None:
     assert refusals(config, **FOUR_GPUS) == [sentence]
@@ -179,14 +179,14 @@ def test_a_wrong_accelerate_config_is_refused_with_what_to_write(
         ),
     ],
 )
-def test_what_a_profile_stands_for_is_judged_like_the_keys_themselves(
+def test_the_settings_of_a_profile_are_checked_like_the_keys_themselves(
     config: dict[str, Any], sentence: str
 ) -> None:
     assert refusals(config, **FOUR_GPUS) == [sentence]
 
 
 @pytest.mark.parametrize("profile", ["fsdp1", {"distributed_type": "FSDP"}], ids=["name", "whole"])
-def test_fsdp_1_is_refused_on_cpus_where_torch_has_it_not(profile: Any) -> None:
+def test_fsdp_1_is_refused_on_cpus_where_torch_lacks_it(profile: Any) -> None:
     said = refusals({"accelerate_config": profile}, **{**FOUR_GPUS, "gpus_per_node": 0})
 
     assert [sentence.partition(" in a job")[0] for sentence in said] == [
@@ -197,11 +197,11 @@ def test_fsdp_1_is_refused_on_cpus_where_torch_has_it_not(profile: Any) -> None:
 
 
 @pytest.mark.parametrize("profile", ["zero2", "zero3", "zero3-offload"])
-def test_deepspeed_is_right_on_cpus(profile: str) -> None:
+def test_deepspeed_is_accepted_on_cpus(profile: str) -> None:
     assert refusals({"accelerate_config": profile}, **{**FOUR_GPUS, "gpus_per_node": 0}) == []
 
 
-def test_deepspeed_computes_in_no_16_bit_floats_on_cpus_that_are_for_gpus() -> None:
+def test_deepspeed_with_fp16_is_refused_on_cpus() -> None:
     config = {"accelerate_config": "zero2", "fp16": True}
 
     assert refusals(config, **{**FOUR_GPUS, "gpus_per_node": 0}) == [
@@ -210,7 +210,9 @@ def test_deepspeed_computes_in_no_16_bit_floats_on_cpus_that_are_for_gpus() -> N
     assert refusals(config, **FOUR_GPUS) == []
 
 
-def test_what_is_the_jobs_own_is_passed_over_where_it_agrees_and_told_where_not() -> None:
+def test_accelerate_settings_owned_by_the_job_are_ignored_if_equal_and_warned_about_if_not() -> (
+    None
+):
     agreeing = whole(num_processes=4, num_machines=1, machine_rank=0, rdzv_backend="static")
     differing = whole(num_processes=8, main_process_ip="10.0.0.1")
 
@@ -224,7 +226,7 @@ def test_what_is_the_jobs_own_is_passed_over_where_it_agrees_and_told_where_not(
     ]
 
 
-def test_no_mixed_precision_is_kept_and_told() -> None:
+def test_mixed_precision_no_is_kept_with_a_warning() -> None:
     config = whole(mixed_precision="no")
 
     assert resolve_launch(config).values == {"bf16": False}
@@ -280,7 +282,7 @@ def test_no_mixed_precision_is_kept_and_told() -> None:
         pytest.param(
             whole(mixed_precision="fp16", use_cpu=True, debug=True)["accelerate_config"],
             {"fp16": True, "use_cpu": True, "env": {"ACCELERATE_DEBUG_MODE": "true"}},
-            id="what stands beside the strategy",
+            id="settings next to the strategy",
         ),
         pytest.param(
             whole(dynamo_config={"dynamo_backend": "INDUCTOR", "dynamo_mode": "default"})[
@@ -291,7 +293,7 @@ def test_no_mixed_precision_is_kept_and_told() -> None:
         ),
     ],
 )
-def test_a_profile_stands_for_keys_of_sft_config(profile: Any, expected: dict[str, Any]) -> None:
+def test_a_profile_sets_keys_of_sft_config(profile: Any, expected: dict[str, Any]) -> None:
     assert resolve_launch({"accelerate_config": profile}).values == expected
 
 
@@ -302,7 +304,7 @@ def test_zero_with_offloading_uses_the_adam_that_needs_no_compiler() -> None:
     assert resolved["zero_force_ds_cpu_optimizer"] is False
 
 
-def test_what_the_config_says_goes_before_what_the_profile_says() -> None:
+def test_the_config_wins_over_the_profile() -> None:
     config = {
         **whole(debug=True, use_cpu=True),
         "use_cpu": False,
@@ -315,7 +317,7 @@ def test_what_the_config_says_goes_before_what_the_profile_says() -> None:
     }
 
 
-def test_the_memory_estimate_sees_the_sharding_of_a_profile() -> None:
+def test_the_memory_estimate_includes_the_sharding_of_a_profile() -> None:
     model = parse_model(
         {
             "model_type": "llama",

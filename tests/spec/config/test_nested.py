@@ -27,7 +27,7 @@ DATA = {"path": "org/name"}
         ("gradient_checkpointing_kwargs", {"anything": 1}),
     ],
 )
-def test_what_trl_takes_passes_without_a_word(key: str, value: Any) -> None:
+def test_a_value_that_trl_accepts_passes_without_a_warning(key: str, value: Any) -> None:
     assert (refusals(key, value), warnings(key, value)) == ([], [])
 
 
@@ -113,11 +113,11 @@ def test_what_trl_takes_passes_without_a_word(key: str, value: Any) -> None:
         ),
     ],
 )
-def test_a_mistake_in_datasets_is_named_at_its_place(value: Any, sentence: str) -> None:
+def test_an_error_in_datasets_is_named_with_its_path(value: Any, sentence: str) -> None:
     assert refusals("datasets", value) == [sentence]
 
 
-def test_every_mistake_of_every_entry_is_named() -> None:
+def test_every_error_of_every_entry_is_named() -> None:
     value = [{"path": 1, "spilt": "train"}, {"split": "train["}]
 
     assert [sentence.split(": ")[0] for sentence in refusals("datasets", value)] == [
@@ -159,7 +159,7 @@ def test_every_mistake_of_every_entry_is_named() -> None:
         ),
     ],
 )
-def test_a_mistake_in_env_is_named_without_its_value(value: Any, sentence: str) -> None:
+def test_an_error_in_env_is_named_without_its_value(value: Any, sentence: str) -> None:
     assert refusals("env", value) == [sentence]
 
 
@@ -176,7 +176,7 @@ def test_a_mistake_in_env_is_named_without_its_value(value: Any, sentence: str) 
         ),
     ],
 )
-def test_a_variable_that_becomes_an_odd_text_gets_a_warning(value: Any, sentence: str) -> None:
+def test_a_variable_with_an_unexpected_text_form_gets_a_warning(value: Any, sentence: str) -> None:
     assert warnings("env", value) == [sentence]
 
 
@@ -193,13 +193,15 @@ def test_a_variable_that_becomes_an_odd_text_gets_a_warning(value: Any, sentence
         ("report_to", [True], "report_to[0]: found true, expected a text"),
     ],
 )
-def test_an_item_of_another_type_is_named_at_its_place(key: str, value: Any, sentence: str) -> None:
+def test_an_item_with_a_wrong_type_is_named_with_its_path(
+    key: str, value: Any, sentence: str
+) -> None:
     (found,) = refusals(key, value)
 
     assert found.startswith(sentence)
 
 
-def test_an_option_that_accelerate_refuses_gets_the_nearest() -> None:
+def test_an_option_that_accelerate_refuses_gets_the_nearest_option() -> None:
     (sentence,) = refusals("accelerator_config", {"split_batchs": True})
 
     assert sentence == (
@@ -215,7 +217,7 @@ def test_an_option_that_accelerate_refuses_gets_the_nearest() -> None:
         ("dataset_kwargs", "add_special_tokens", "expected skip_prepare_dataset"),
     ],
 )
-def test_an_option_that_nobody_reads_gets_a_warning(key: str, option: str, hint: str) -> None:
+def test_an_ignored_option_gets_a_warning(key: str, option: str, hint: str) -> None:
     assert warnings(key, {option: True}) == [
         f"{key}.{option}: not an option of {key}, which is ignored, {hint}"
     ]

@@ -111,11 +111,13 @@ NO_BIASES = "leave it out: TRL's LoRA trains no biases"
         pytest.param({"foo": {"bar": 1}}, [f"foo: {NO_KEY}"], id="a section of nothing known"),
     ],
 )
-def test_keys_in_sections_are_led_to_the_top(section: dict[str, Any], sentences: list[str]) -> None:
+def test_nested_keys_are_directed_to_the_top_level(
+    section: dict[str, Any], sentences: list[str]
+) -> None:
     assert refusals(section) == sentences
 
 
-def test_a_key_of_the_operator_is_not_led_to_the_top() -> None:
+def test_a_key_of_the_operator_is_not_directed_to_the_top_level() -> None:
     (sentence,) = refusals({"args": {"output_dir": "/out"}})
 
     assert sentence == (
@@ -124,7 +126,7 @@ def test_a_key_of_the_operator_is_not_led_to_the_top() -> None:
     )
 
 
-def test_a_model_in_a_section_is_not_missed_as_well() -> None:
+def test_a_nested_model_is_not_also_reported_missing() -> None:
     config = {"model": {"name_or_path": "some/model"}, "data": {"path": "s3://data/set"}}
 
     assert [str(problem) for problem in found(config)] == [
@@ -133,7 +135,7 @@ def test_a_model_in_a_section_is_not_missed_as_well() -> None:
     ]
 
 
-def test_a_model_under_another_tools_name_is_not_missed_as_well() -> None:
+def test_a_model_under_another_tools_key_is_not_also_reported_missing() -> None:
     config = {"base_model": "some/model", "dataset": "s3://data/set"}
 
     assert [str(problem) for problem in found(config)] == [
@@ -142,7 +144,7 @@ def test_a_model_under_another_tools_name_is_not_missed_as_well() -> None:
     ]
 
 
-def test_mappings_that_trl_takes_are_no_sections() -> None:
+def test_mappings_that_trl_accepts_are_not_treated_as_sections() -> None:
     assert (
         refusals(
             {

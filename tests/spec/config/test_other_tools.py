@@ -72,7 +72,9 @@ from support.key_verdicts import GOOD, NO_KEY, SCHEMA, found, refusals
         )
     ],
 )
-def test_another_tools_key_gets_what_to_write(written: str, value: Any, advice: str) -> None:
+def test_another_tools_key_gets_what_to_write_instead(
+    written: str, value: Any, advice: str
+) -> None:
     assert refusals({written: value}) == [f"{written}: {NO_KEY}, {advice}"]
 
 
@@ -95,7 +97,7 @@ def test_a_secret_is_never_repeated() -> None:
         pytest.param(tables.places(), id="places in a job"),
     ],
 )
-def test_no_key_of_trls_is_taken_for_another_tools(table: Mapping[str, Any]) -> None:
+def test_no_trl_key_is_mistaken_for_another_tools(table: Mapping[str, Any]) -> None:
     assert not set(table) & set(SCHEMA.properties)
 
 
@@ -105,7 +107,7 @@ def test_every_foreign_key_has_one_answer() -> None:
     assert sorted({key for key in keys if keys.count(key) > 1}) == []
 
 
-def test_every_name_leads_to_a_key_of_trls() -> None:
+def test_every_alias_leads_to_a_trl_key() -> None:
     sections = [key for section in tables.sections().values() for key in section.values()]
 
     assert {*tables.other_names().values(), *OLDER.values(), *sections, *OPERATOR_OWNED} <= set(
@@ -135,7 +137,7 @@ def answers() -> Iterator[str]:
         yield from (str(answer_for(key, value)) for value in (True, False, *values))
 
 
-def test_answers_name_only_what_trl_has() -> None:
+def test_answers_name_only_keys_of_trl() -> None:
     words = {
         word for answer in answers() for word in re.findall(r"\b[a-z]+(?:_[a-z0-9]+)+", answer)
     }
@@ -143,7 +145,7 @@ def test_answers_name_only_what_trl_has() -> None:
     assert words - set(SCHEMA.properties) - _VALUES == set()
 
 
-def test_answers_give_only_values_that_trl_takes() -> None:
+def test_answers_give_only_values_that_trl_accepts() -> None:
     given = {pair for answer in answers() for pair in re.findall(r"(\w+): ([\w-]+)", answer)}
     wrong = [
         (key, value)

@@ -22,13 +22,13 @@ def test_a_key_of_the_operator_is_refused(key: str, value: Any) -> None:
     assert refusals({key: value}) == [f"{key}: is set by the operator: {OPERATOR_OWNED[key]}"]
 
 
-def test_what_looks_like_a_key_of_the_operator_is_not_led_to_it() -> None:
+def test_a_key_that_resembles_the_operators_is_not_directed_to_it() -> None:
     assert refusals({"outputdir": "/out"}) == [
         f"outputdir: {NO_KEY}, and output_dir is set by the operator: set spec.output.uri instead"
     ]
 
 
-def test_a_token_in_the_config_is_led_to_the_secret() -> None:
+def test_a_token_in_the_config_is_directed_to_the_secret() -> None:
     assert refusals({"hub_token": "hf_abc"}) == [f"hub_token: {IN_PLAIN_SIGHT}, as HF_TOKEN"]
 
 
@@ -51,7 +51,7 @@ def test_a_token_in_the_config_is_led_to_the_secret() -> None:
         ),
     ],
 )
-def test_a_secret_below_a_key_is_refused_where_it_stands(config: dict[str, Any], path: str) -> None:
+def test_a_nested_secret_is_refused_with_its_path(config: dict[str, Any], path: str) -> None:
     assert f"{path}: {IN_PLAIN_SIGHT}" in refusals(config)
     assert "x1" not in " ".join(refusals(config)), "no message shows a value"
 
@@ -65,23 +65,23 @@ def test_a_secret_below_a_key_is_refused_where_it_stands(config: dict[str, Any],
         pytest.param({"max_tokens": "12", "tokenizer": "x"}, id="another word"),
     ],
 )
-def test_what_is_called_like_a_secret_and_is_none_is_let_through(below: dict[str, Any]) -> None:
+def test_a_key_that_only_sounds_like_a_secret_is_accepted(below: dict[str, Any]) -> None:
     assert not any(IN_PLAIN_SIGHT in told for told in refusals({"model_init_kwargs": below}))
 
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"])
-def test_what_the_launcher_tells_the_ranks_is_not_the_configs(name: str) -> None:
+def test_variables_that_the_launcher_sets_are_refused(name: str) -> None:
     assert refusals({"env": {name: 1}}) == [
         f"env.{name}: is set by the operator: the launcher passes it to each process"
     ]
 
 
 @pytest.mark.parametrize("name", ["HF_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY"])
-def test_a_secret_in_env_is_warned_of(name: str) -> None:
+def test_a_secret_in_env_gets_a_warning(name: str) -> None:
     assert warnings({"env": {name: "abc"}}) == [f"env.{name}: {IN_PLAIN_SIGHT}"]
 
 
-def test_other_variables_are_nobodys_business() -> None:
+def test_other_variables_are_accepted() -> None:
     assert found({**GOOD, "env": {"TOKENIZERS_PARALLELISM": "true", "NCCL_DEBUG": "INFO"}}) == []
 
 
@@ -96,7 +96,7 @@ def test_other_variables_are_nobodys_business() -> None:
         pytest.param({"ignore_data_skip": True}, "ignore_data_skip", id="ignore_data_skip"),
     ],
 )
-def test_what_nothing_comes_of_is_only_warned_of(config: dict[str, Any], key: str) -> None:
+def test_a_setting_without_effect_only_gets_a_warning(config: dict[str, Any], key: str) -> None:
     (problem,) = found({**GOOD, **config})
 
     assert (problem.path, problem.is_warning) == (key, True)
@@ -110,13 +110,13 @@ def test_what_nothing_comes_of_is_only_warned_of(config: dict[str, Any], key: st
         pytest.param({"disable_tqdm": True}, id="no bars"),
     ],
 )
-def test_what_happens_anyway_may_be_said(config: dict[str, Any]) -> None:
+def test_a_redundant_setting_is_accepted(config: dict[str, Any]) -> None:
     assert found({**GOOD, **config}) == []
 
 
 @pytest.mark.parametrize("name", ["LD_PRELOAD", "PYTHONSTARTUP", "PYTHONPATH", "GCONV_PATH"])
-def test_the_configs_own_block_sets_nothing_that_loads_other_code(name: str) -> None:
-    """What a data set brings lies in the work folder: a library in it would be loaded."""
+def test_the_configs_env_cannot_set_a_variable_that_loads_other_code(name: str) -> None:
+    """The files of a data set are in the work directory: a library among them would be loaded."""
     assert refusals({"env": {name: "/work/data/x"}}) == [
         f"env.{name}: determines which code is loaded: build an image that does not need it"
     ]

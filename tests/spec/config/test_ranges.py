@@ -151,19 +151,23 @@ ODD = [
 
 
 @pytest.mark.parametrize(("key", "number"), IN)
-def test_a_number_inside_passes_without_a_word(key: str, number: float | None) -> None:
+def test_a_number_inside_its_range_is_accepted_without_a_warning(
+    key: str, number: float | None
+) -> None:
     assert (refusals(key, number), warnings(key, number)) == ([], [])
 
 
 @pytest.mark.parametrize(("key", "number"), OUT)
-def test_a_number_outside_gets_what_was_expected(key: str, number: float) -> None:
+def test_a_number_outside_its_range_is_refused_with_the_expected_range(
+    key: str, number: float
+) -> None:
     (sentence,) = refusals(key, number)
 
     assert sentence == f"{key}: found {number}, expected {RANGES[key].words}"
 
 
 @pytest.mark.parametrize(("key", "number"), ODD)
-def test_a_number_that_runs_and_does_something_else_gets_a_warning(key: str, number: float) -> None:
+def test_a_number_with_an_unexpected_effect_gets_a_warning(key: str, number: float) -> None:
     (sentence,) = warnings(key, number)
 
     assert sentence.startswith(f"{key}: found {number}, which ")
@@ -171,11 +175,11 @@ def test_a_number_that_runs_and_does_something_else_gets_a_warning(key: str, num
 
 
 @pytest.mark.parametrize(("key", "number"), OUT)
-def test_a_number_outside_is_refused_once(key: str, number: float) -> None:
+def test_a_number_outside_its_range_is_refused_once(key: str, number: float) -> None:
     assert warnings(key, number) == []
 
 
-def test_every_key_of_numbers_has_a_range_or_a_reason_for_none() -> None:
+def test_every_numeric_key_has_a_range_or_a_reason_for_none() -> None:
     properties = load_schema().properties
     numbers = {
         key
@@ -189,7 +193,7 @@ def test_every_key_of_numbers_has_a_range_or_a_reason_for_none() -> None:
     assert known <= numbers
 
 
-def test_every_range_and_oddity_has_its_rows() -> None:
+def test_every_range_and_oddity_has_test_rows() -> None:
     assert {key for key, _ in OUT} == set(RANGES)
     assert set(RANGES) <= {key for key, _ in IN}
     assert {key for key, _ in ODD} == {oddity.key for oddity in ODDITIES}

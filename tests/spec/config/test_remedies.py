@@ -22,7 +22,7 @@ def told(config: Mapping[str, Any]) -> str:
             {"num_layers_unfrozen": -1},
             "leave the key out to train all layers, as -1 does in trlX",
             {},
-            id="all layers, as trlX says it",
+            id="all layers in the form of trlX",
         ),
         pytest.param(
             {"dataset_name": "./boats.xlsx"},
@@ -59,23 +59,23 @@ def told(config: Mapping[str, Any]) -> str:
             {"peft_method": "none"},
             "leave it out: full tuning is what happens without use_peft",
             {},
-            id="full tuning, as fms-hf-tuning says it",
+            id="full tuning in the form of fms-hf-tuning",
         ),
         pytest.param(
             {"training_data_path": "./a.jsonl"},
             "write dataset_name",
             {"dataset_name": "./a.jsonl"},
-            id="data, as fms-hf-tuning says it",
+            id="data in the form of fms-hf-tuning",
         ),
         pytest.param(
             {"data_formatter_template": "{{input}}"},
             "write prompt_template and completion_template, with columns in single braces",
             {"prompt_template": "{input}", "completion_template": "{output}"},
-            id="a template, as fms-hf-tuning says it",
+            id="a template in the form of fms-hf-tuning",
         ),
     ],
 )
-def test_what_a_check_says_to_write_is_right(
+def test_the_remedy_of_a_check_is_valid(
     config: Mapping[str, Any], words: str, corrected: Mapping[str, Any]
 ) -> None:
     assert words in told(config)
@@ -86,5 +86,5 @@ def test_what_a_check_says_to_write_is_right(
     "place",
     ["org/boats.db", "org/name.v1.bin", "./boats.jsonl.gz", "./boats.csv.zst", "s3://b/zip"],
 )
-def test_names_that_only_look_like_such_files_are_left_alone(place: str) -> None:
+def test_names_that_only_resemble_such_files_are_accepted(place: str) -> None:
     assert told({"dataset_name": place}) == ""

@@ -100,7 +100,7 @@ LORA = {"use_peft": True}
         ),
     ],
 )
-def test_a_schedule_that_cannot_be_kept_is_refused(config: dict[str, Any], sentence: str) -> None:
+def test_an_impossible_schedule_is_refused(config: dict[str, Any], sentence: str) -> None:
     assert refusals(config) == [sentence]
 
 
@@ -140,7 +140,7 @@ def test_a_schedule_that_cannot_be_kept_is_refused(config: dict[str, Any], sente
         ),
     ],
 )
-def test_a_schedule_that_can_be_kept_is_accepted(config: dict[str, Any]) -> None:
+def test_a_possible_schedule_is_accepted(config: dict[str, Any]) -> None:
     assert refusals(config) == []
 
 
@@ -224,7 +224,7 @@ def test_a_schedule_that_can_be_kept_is_accepted(config: dict[str, Any]) -> None
         ),
     ],
 )
-def test_what_the_hardware_cannot_do_is_refused(
+def test_a_setting_that_the_hardware_does_not_support_is_refused(
     config: dict[str, Any], gpus: int, sentence: str
 ) -> None:
     assert refusals(config, gpus_per_node=gpus) == [sentence]
@@ -244,18 +244,20 @@ def test_what_the_hardware_cannot_do_is_refused(
             id="flash attention in bfloat16",
         ),
         pytest.param({"attn_implementation": "sdpa"}, 0, id="sdpa on CPUs"),
-        pytest.param({"attn_implementation": "flash_attention_2"}, 0, id="its stand-in on CPUs"),
+        pytest.param({"attn_implementation": "flash_attention_2"}, 0, id="its replacement on CPUs"),
         pytest.param({"tf32": True, "activation_offloading": True}, 1, id="a GPU's options"),
         pytest.param({"tf32": True, "activation_offloading": True}, None, id="nobody knows"),
         pytest.param({"use_cpu": True}, 0, id="CPU on CPUs"),
         pytest.param({"use_cpu": True}, None, id="CPU anywhere"),
     ],
 )
-def test_what_the_hardware_can_do_is_accepted(config: dict[str, Any], gpus: int | None) -> None:
+def test_a_setting_that_the_hardware_supports_is_accepted(
+    config: dict[str, Any], gpus: int | None
+) -> None:
     assert refusals(config, gpus_per_node=gpus) == []
 
 
-def test_a_rule_is_silent_about_a_value_that_is_wrong_by_itself() -> None:
+def test_a_rule_does_not_report_a_value_that_is_invalid_itself() -> None:
     config = {"load_best_model_at_end": True, "eval_strategy": "stepz", "save_steps": 100}
 
     assert refusals(config) == ['eval_strategy: found "stepz", did you mean steps?']

@@ -102,23 +102,23 @@ EVALUATES = {"eval_strategy": "epoch"}
             {"dataloader_prefetch_factor": 2},
             "dataloader_prefetch_factor: found 2 without workers: set dataloader_num_workers, "
             "e.g. to 4",
-            id="nobody prefetches",
+            id="prefetching without workers",
         ),
         pytest.param(
             {"dataloader_persistent_workers": True},
             "dataloader_persistent_workers: found true without workers: set "
             "dataloader_num_workers, e.g. to 4",
-            id="nobody persists",
+            id="persistent workers without workers",
         ),
         pytest.param(
             {"dataloader_multiprocessing_context": "fork"},
             'dataloader_multiprocessing_context: found "fork" without workers: set '
             "dataloader_num_workers, e.g. to 4",
-            id="nobody forks",
+            id="a fork without workers",
         ),
     ],
 )
-def test_data_that_cannot_be_read_so_is_refused(config: dict[str, Any], sentence: str) -> None:
+def test_unreadable_data_settings_are_refused(config: dict[str, Any], sentence: str) -> None:
     assert refusals(config) == [sentence]
 
 
@@ -129,7 +129,9 @@ def test_data_that_cannot_be_read_so_is_refused(config: dict[str, Any], sentence
         pytest.param({"packing": True, "assistant_only_loss": True}, id="packing with a mask"),
         pytest.param({"packing": True, "completion_only_loss": True}, id="packing completions"),
         pytest.param({"packing": True, "eval_packing": False, **EVALUATES}, id="training packed"),
-        pytest.param({"eval_packing": True, "max_length": None}, id="packs nobody evaluates"),
+        pytest.param(
+            {"eval_packing": True, "max_length": None}, id="evaluation packing without evaluation"
+        ),
         pytest.param({"max_length": None}, id="any length"),
         pytest.param({"padding_free": True, "max_length": None}, id="padding-free"),
         pytest.param({"padding_free": True, "packing": True}, id="padding-free and packed"),
@@ -139,7 +141,8 @@ def test_data_that_cannot_be_read_so_is_refused(config: dict[str, Any], sentence
         pytest.param({**MIXTURE, "datasets": [A_PART, A_PART]}, id="fractions"),
         pytest.param({**MIXTURE, **EVALUATES, "test_split_size": 0.1}, id="a mixture split"),
         pytest.param(
-            {**MIXTURE, **EVALUATES, "dataset_test_split": "train"}, id="evaluated on what it knows"
+            {**MIXTURE, **EVALUATES, "dataset_test_split": "train"},
+            id="evaluated on the training split",
         ),
         pytest.param({"dataset_train_split": "train_sft", **EVALUATES}, id="splits of one set"),
         pytest.param(
@@ -147,7 +150,7 @@ def test_data_that_cannot_be_read_so_is_refused(config: dict[str, Any], sentence
         ),
     ],
 )
-def test_data_that_can_be_read_so_is_accepted(config: dict[str, Any]) -> None:
+def test_readable_data_settings_are_accepted(config: dict[str, Any]) -> None:
     assert refusals(config) == []
 
 
@@ -193,7 +196,7 @@ def test_data_that_can_be_read_so_is_accepted(config: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_rows_may_be_as_long_as_the_model_reads(model: dict[str, Any], longest: int) -> None:
+def test_rows_may_be_as_long_as_the_models_context(model: dict[str, Any], longest: int) -> None:
     sentence = (
         f"max_length: found {longest + 1}, expected at most {longest}, the context of the model"
     )
@@ -215,7 +218,7 @@ def test_rows_may_be_as_long_as_the_model_reads(model: dict[str, Any], longest: 
         ),
     ],
 )
-def test_a_length_is_accepted_where_no_limit_is_known(
+def test_any_length_is_accepted_if_no_limit_is_known(
     config: dict[str, Any], model: Mapping[str, Any] | None
 ) -> None:
     assert refusals(config, model=model) == []
@@ -307,10 +310,12 @@ def test_a_service_that_needs_no_secret_is_accepted(config: dict[str, Any]) -> N
     [
         pytest.param({"WANDB_API_KEY", "HF_TOKEN"}, id="there"),
         pytest.param({"WANDB_MODE", "HUGGING_FACE_HUB_TOKEN"}, id="perhaps offline"),
-        pytest.param(None, id="nobody knows what a Secret holds"),
+        pytest.param(None, id="the content of a Secret is unknown"),
     ],
 )
-def test_a_service_is_accepted_where_its_secret_may_be(environment: Collection[str] | None) -> None:
+def test_a_service_is_accepted_if_its_secret_may_be_present(
+    environment: Collection[str] | None,
+) -> None:
     config = {"report_to": "wandb", "push_to_hub": True}
 
     assert refusals(config, environment=environment) == []

@@ -189,11 +189,13 @@ def zero(stage: int, **options: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_four_gpus_cannot_share_is_refused(config: dict[str, Any], sentence: str) -> None:
+def test_a_setting_that_four_gpus_cannot_share_is_refused(
+    config: dict[str, Any], sentence: str
+) -> None:
     assert refusals(config, nodes=2, processes_per_node=2, gpus_per_node=2) == [sentence]
 
 
-def test_rows_of_an_embedding_that_zero_3_shards_are_gathered_on_gpus_only() -> None:
+def test_adapter_training_of_zero_3_sharded_embedding_rows_is_refused_without_gpus() -> None:
     config = {**zero(3), "use_peft": True, "added_tokens": ["<|tool|>"]}
     sentence = (
         "added_tokens: found together with use_peft: true and DeepSpeed's ZeRO-3 in a job "
@@ -230,7 +232,9 @@ AUTOMATIC = {
             ),
             id="ZeRO-2 with the same numbers",
         ),
-        pytest.param({"deepspeed": "/profiles/zero3.json", **QLORA}, id="a file that nobody sees"),
+        pytest.param(
+            {"deepspeed": "/profiles/zero3.json", **QLORA}, id="a file that is not available"
+        ),
         pytest.param({**zero(2), **QLORA, "auto_find_batch_size": True}, id="4 bits with ZeRO-2"),
         pytest.param(
             {**zero(3), **QLORA, "dtype": "bfloat16", "bnb_4bit_quant_storage": "bfloat16"},
@@ -265,7 +269,7 @@ AUTOMATIC = {
         ),
     ],
 )
-def test_what_four_gpus_can_share_is_accepted(config: dict[str, Any]) -> None:
+def test_a_setting_that_four_gpus_can_share_is_accepted(config: dict[str, Any]) -> None:
     assert refusals(config, nodes=2, processes_per_node=2, gpus_per_node=2) == []
 
 
@@ -290,7 +294,7 @@ def test_what_four_gpus_can_share_is_accepted(config: dict[str, Any]) -> None:
         pytest.param("gloo", 1, [], id="Gloo on GPUs"),
     ],
 )
-def test_a_backend_goes_with_the_hardware(
+def test_a_backend_must_match_the_hardware(
     nodes: int, backend: str, gpus: int, sentences: list[str]
 ) -> None:
     found = refusals(
@@ -300,7 +304,7 @@ def test_a_backend_goes_with_the_hardware(
     assert found == sentences
 
 
-def test_nothing_is_said_of_a_world_that_is_not_known() -> None:
+def test_an_unknown_world_size_is_not_checked() -> None:
     config = {**zero(2, train_batch_size=7), "accelerator_config": {"split_batches": True}}
 
     assert refusals(config) == []

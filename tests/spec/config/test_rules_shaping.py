@@ -43,7 +43,7 @@ from support.config_verdicts import refusals
             {"dataset_format": "question_answer", "dataset_columns": {"completion": "reply"}},
             "dataset_columns.completion: not a column of dataset_format: question_answer, expected "
             "one of question, answer, system",
-            id="a column that the format does not know",
+            id="a column that the format does not read",
         ),
         pytest.param(
             {"dataset_columns": {"prompt": 3}},
@@ -58,7 +58,7 @@ from support.config_verdicts import refusals
         ),
     ],
 )
-def test_keys_that_do_not_fit_are_told_in_one_sentence(
+def test_conflicting_keys_are_reported_in_one_sentence(
     config: dict[str, Any], sentence: str
 ) -> None:
     assert refusals(config) == [sentence]
@@ -89,12 +89,12 @@ def test_keys_that_do_not_fit_are_told_in_one_sentence(
                 "prompt_template": "Q: {q}\nA: ",
                 "dataset_columns": {"q": "Frage", "completion": "A"},
             },
-            id="a template of renamed columns, beside a completion",
+            id="a template of renamed columns and a completion",
         ),
         pytest.param(
             {"prompt_template": "{{}} {a b}", "completion_template": "{c}"}, id="two templates"
         ),
     ],
 )
-def test_keys_that_fit_pass(config: dict[str, Any]) -> None:
+def test_compatible_keys_are_accepted(config: dict[str, Any]) -> None:
     assert refusals(config) == []

@@ -138,11 +138,11 @@ LORA = {"use_peft": True}
         ),
     ],
 )
-def test_a_tuning_that_cannot_be_is_refused(config: dict[str, Any], sentence: str) -> None:
+def test_an_impossible_tuning_is_refused(config: dict[str, Any], sentence: str) -> None:
     assert refusals(config) == [sentence]
 
 
-def test_an_optimizer_layer_by_layer_works_in_one_process_only() -> None:
+def test_a_layerwise_optimizer_requires_a_single_process() -> None:
     config = {"optim": "galore_adamw_layerwise", "optim_target_modules": "all-linear"}
     sentence = (
         'optim: found "galore_adamw_layerwise" in a job of 4 processes, but it supports only one'
@@ -157,10 +157,10 @@ def test_an_optimizer_layer_by_layer_works_in_one_process_only() -> None:
     [
         pytest.param({"num_hidden_layers": 30}, 30, id="Llama's name"),
         pytest.param({"n_layer": 12}, 12, id="GPT-2's name"),
-        pytest.param({"text_config": {"num_hidden_layers": 28}}, 28, id="beside a vision tower"),
+        pytest.param({"text_config": {"num_hidden_layers": 28}}, 28, id="with a vision tower"),
     ],
 )
-def test_more_layers_than_the_model_has_cannot_be_trained(
+def test_training_more_layers_than_the_model_has_is_refused(
     model: dict[str, Any], layers: int
 ) -> None:
     sentence = (
@@ -173,7 +173,7 @@ def test_more_layers_than_the_model_has_cannot_be_trained(
     assert refusals({"num_layers_unfrozen": layers + 1}, model={"model_type": "llama"}) == []
 
 
-def test_dora_on_8_bits_is_refused_on_cpus_where_peft_loses_the_scales() -> None:
+def test_dora_on_8_bit_weights_is_refused_on_cpus_where_peft_loses_the_scales() -> None:
     config = {**LORA, "use_dora": True, "load_in_8bit": True}
     sentence = (
         "use_dora: found true together with load_in_8bit: true in a job without GPUs, where PEFT "
@@ -212,5 +212,5 @@ def test_dora_on_8_bits_is_refused_on_cpus_where_peft_loses_the_scales() -> None
         pytest.param({"use_liger_kernel": True}, id="Liger"),
     ],
 )
-def test_a_tuning_that_can_be_is_accepted(config: dict[str, Any]) -> None:
+def test_a_possible_tuning_is_accepted(config: dict[str, Any]) -> None:
     assert refusals(config) == []

@@ -27,23 +27,23 @@ from finetune_spec.config.parse.schema import NEWEST, known_versions, load_schem
         pytest.param("", NEWEST, id="no image"),
     ],
 )
-def test_an_image_says_in_its_tag_which_trl_it_follows(image: str, version: str) -> None:
+def test_an_images_tag_contains_the_trl_version_it_follows(image: str, version: str) -> None:
     assert version_of_image(image) == version
 
 
-def test_several_versions_are_known_at_once() -> None:
+def test_several_versions_are_supported_at_once() -> None:
     assert {NEWEST, "1.15.0"} <= set(known_versions())
 
 
 @pytest.mark.parametrize("version", known_versions())
-def test_a_schema_is_found_by_its_version_and_says_which_it_is(version: str) -> None:
+def test_a_schema_is_found_by_its_version(version: str) -> None:
     schema = load_schema(version)
 
     assert schema.trl_version == version
     assert schema.default("learning_rate") == 2e-5
 
 
-def test_versions_differ_in_what_they_take() -> None:
+def test_versions_differ_in_the_values_they_accept() -> None:
     older, newer = load_schema("1.15.0"), load_schema("1.16.0")
 
     assert older.types("pad_to_multiple_of") == ("integer", "null")

@@ -25,7 +25,7 @@ NAMED_IN_THE_DESIGN = {
 
 
 @pytest.mark.parametrize(("older", "newer"), NAMED_IN_THE_DESIGN.items())
-def test_the_older_spellings_of_the_design_are_read_as_todays(older: str, newer: str) -> None:
+def test_the_older_spellings_of_the_design_are_read_as_current_ones(older: str, newer: str) -> None:
     assert modernize({older: "a value"}) == ({newer: "a value"}, {newer: older})
 
 
@@ -35,7 +35,7 @@ def test_an_older_spelling_is_accepted_with_a_warning(older: str) -> None:
     assert warnings({older: None}) == [f"{older}: an older spelling, read as {OLDER[older]}"]
 
 
-def test_the_data_may_be_named_by_its_older_key() -> None:
+def test_the_data_may_be_set_by_an_older_key() -> None:
     config = {"model_name_or_path": "m", "dataset_id_or_path": "d"}
 
     assert [str(problem) for problem in found(config)] == [
@@ -43,7 +43,7 @@ def test_the_data_may_be_named_by_its_older_key() -> None:
     ]
 
 
-def test_a_wrong_value_is_told_by_the_name_that_the_user_wrote() -> None:
+def test_an_invalid_value_is_reported_by_the_key_the_user_wrote() -> None:
     config = {"model_name_or_path": "m", "dataset_name": "d", "max_seq_length": "long"}
 
     sentences = [str(problem) for problem in problems_of(config) if not problem.is_warning]
@@ -52,13 +52,13 @@ def test_a_wrong_value_is_told_by_the_name_that_the_user_wrote() -> None:
     assert sentences[0].startswith('max_seq_length: found "long"')
 
 
-def test_two_spellings_that_disagree_are_a_mistake() -> None:
+def test_two_conflicting_spellings_are_an_error() -> None:
     assert refusals({"torch_dtype": "float16", "dtype": "bfloat16"}) == [
         "torch_dtype: an older spelling of dtype, which is set as well"
     ]
 
 
-def test_two_spellings_that_agree_are_only_warned_of() -> None:
+def test_two_equal_spellings_only_get_a_warning() -> None:
     config = {"upload_to_hf": False, "push_to_hub": False}
 
     assert refusals(config) == []
@@ -69,13 +69,13 @@ def test_two_spellings_that_agree_are_only_warned_of() -> None:
 
 
 @pytest.mark.parametrize("ratio", [0, 0.0, 0.03, 0.999])
-def test_a_warmup_ratio_is_a_number_of_steps_below_one(ratio: float) -> None:
+def test_a_warmup_ratio_below_one_becomes_warmup_steps(ratio: float) -> None:
     assert refusals({"warmup_ratio": ratio}) == []
     assert modernize({"warmup_ratio": ratio})[0] == {"warmup_steps": ratio}
 
 
 @pytest.mark.parametrize("ratio", [1, 1.0, 3])
-def test_a_whole_warmup_ratio_would_be_a_number_of_steps(ratio: float) -> None:
+def test_a_warmup_ratio_of_one_or_more_is_refused(ratio: float) -> None:
     (sentence,) = refusals({"warmup_ratio": ratio})
 
     assert sentence == (
@@ -114,7 +114,7 @@ def test_a_whole_warmup_ratio_would_be_a_number_of_steps(ratio: float) -> None:
         ),
     ],
 )
-def test_a_retired_key_that_changes_nothing_is_left_out(
+def test_a_retired_key_that_changes_nothing_is_dropped(
     config: Mapping[str, Any], sentence: str
 ) -> None:
     assert refusals(config) == []
@@ -155,7 +155,7 @@ def test_a_retired_key_that_changes_nothing_is_left_out(
         ),
     ],
 )
-def test_a_retired_key_that_meant_something_is_a_mistake(
+def test_a_retired_key_that_had_an_effect_is_an_error(
     config: Mapping[str, Any], sentence: str
 ) -> None:
     assert refusals(config) == [sentence]
@@ -166,7 +166,7 @@ def test_a_retired_key_without_a_value_is_never_refused(key: str) -> None:
     assert refusals({key: None}) == []
 
 
-def test_every_older_spelling_has_a_key_of_its_own() -> None:
+def test_every_older_spelling_has_its_own_key() -> None:
     assert len(set(OLDER.values())) == len(OLDER)
 
 
@@ -180,7 +180,7 @@ def test_a_complete_older_config_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("older", sorted(set(OLDER) & set(OLDER_CONFIG)))
-def test_each_of_its_keys_may_be_the_newer_one(older: str) -> None:
+def test_any_single_key_of_an_older_config_may_be_the_newer_one(older: str) -> None:
     config = {OLDER[older] if key == older else key: value for key, value in OLDER_CONFIG.items()}
 
     problems = problems_of(config)

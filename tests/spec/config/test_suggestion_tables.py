@@ -28,7 +28,7 @@ FOLDER = Path(tables.__file__).with_name("words")
         ),
     ],
 )
-def test_a_broken_table_of_words_is_told_with_its_place(
+def test_a_broken_table_of_words_is_reported_with_its_path(
     text: str, complaint: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "names.toml"
@@ -60,7 +60,7 @@ def test_a_broken_table_of_words_is_told_with_its_place(
         pytest.param("groups = ['a']", 't[0]: found "a", expected a table', id="no block"),
     ],
 )
-def test_a_broken_table_of_groups_is_told_with_its_place(
+def test_a_broken_table_of_groups_is_reported_with_its_path(
     text: str, complaint: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "groups.toml"
@@ -72,7 +72,7 @@ def test_a_broken_table_of_groups_is_told_with_its_place(
     assert str(raised.value).startswith(complaint)
 
 
-def test_every_table_is_read_and_has_words() -> None:
+def test_every_table_is_readable_and_has_words() -> None:
     doors = (
         *(tables.other_names, tables.other_tools, tables.places, tables.choice_habits),
         *(tables.sections, tables.wrappers, tables.answers_by_value),
@@ -84,11 +84,11 @@ def test_every_table_is_read_and_has_words() -> None:
     }
 
 
-def test_every_key_with_answers_by_value_has_one_for_other_values() -> None:
+def test_every_key_with_answers_by_value_has_a_default_answer() -> None:
     assert set(tables.answers_by_value()) <= set(tables.other_tools())
 
 
-def test_a_right_config_reads_no_table() -> None:
+def test_a_valid_config_loads_no_suggestion_table() -> None:
     config = {"model_name_or_path": "m", "dataset_name": "d", "learning_rate": 1e-4}
     program = (
         "import json, sys; from finetune_spec.config import parse_config; "

@@ -40,7 +40,7 @@ from spec.config.single_values import refusals, warnings
         ("pad_to_multiple_of", "auto"),
     ],
 )
-def test_a_text_of_the_right_form_passes_without_a_word(key: str, value: Any) -> None:
+def test_a_well_formed_text_is_accepted_without_a_warning(key: str, value: Any) -> None:
     assert (refusals(key, value), warnings(key, value)) == ([], [])
 
 
@@ -105,7 +105,7 @@ def test_a_text_of_the_right_form_passes_without_a_word(key: str, value: Any) ->
             "s4://models/llama",
             'found "s4://models/llama", whose scheme is not supported, expected one of s3, gs, '
             "az, hf, file",
-            id="scheme that nobody knows",
+            id="unknown scheme",
         ),
         pytest.param(
             "model_name_or_path",
@@ -220,11 +220,11 @@ def test_a_text_of_the_right_form_passes_without_a_word(key: str, value: Any) ->
             "non_padding",
             'found "non_padding", expected true or false, the only values that TRL\'s parser '
             "accepts here",
-            id="what the help says and the parser refuses",
+            id="in the help and refused by the parser",
         ),
     ],
 )
-def test_a_text_of_another_form_gets_one_sentence(key: str, value: Any, sentence: str) -> None:
+def test_a_malformed_text_is_refused_in_one_sentence(key: str, value: Any, sentence: str) -> None:
     assert refusals(key, value) == [f"{key}: {sentence}"]
 
 
@@ -247,9 +247,7 @@ def test_a_text_of_another_form_gets_one_sentence(key: str, value: Any, sentence
         ),
     ],
 )
-def test_a_text_that_runs_and_is_seldom_meant_gets_a_warning(
-    key: str, text: str, sentence: str
-) -> None:
+def test_a_suspicious_text_gets_a_warning(key: str, text: str, sentence: str) -> None:
     assert warnings(key, text) == [f"{key}: {sentence}"]
     assert refusals(key, text) == []
 
@@ -268,14 +266,14 @@ def test_a_text_that_runs_and_is_seldom_meant_gets_a_warning(
         "train[10%:20%](pct1_dropremainder)",
     ],
 )
-def test_a_split_as_datasets_reads_it_passes(split: str) -> None:
+def test_a_split_that_datasets_reads_is_accepted(split: str) -> None:
     assert refusals("datasets", [{"path": "org/name", "split": split}]) == []
 
 
 @pytest.mark.parametrize(
     "split", ["train[:50", "train[:200%]", "train[a:b]", "train[0.5:]", "train,test", "", "train["]
 )
-def test_another_split_is_refused(split: str) -> None:
+def test_an_invalid_split_is_refused(split: str) -> None:
     (sentence,) = refusals("datasets", [{"path": "org/name", "split": split}])
 
     assert sentence == (

@@ -58,7 +58,7 @@ def one_value_of_each_kind() -> Iterator[Any]:
 
 @pytest.mark.parametrize("context", CONTEXTS, ids=["nothing known", "CPUs", "GPUs"])
 @pytest.mark.parametrize("seed", range(3))
-def test_no_config_is_too_strange_to_be_judged(seed: int, context: Context) -> None:
+def test_any_config_can_be_checked(seed: int, context: Context) -> None:
     for config in any_configs(seed):
         for problem in problems_of(config, context):
             assert problem.message, config
@@ -67,34 +67,34 @@ def test_no_config_is_too_strange_to_be_judged(seed: int, context: Context) -> N
 
 
 @pytest.mark.parametrize("context", CONTEXTS, ids=["nothing known", "CPUs", "GPUs"])
-def test_no_value_of_a_key_is_too_strange_to_be_judged(context: Context) -> None:
+def test_any_value_of_a_key_can_be_checked(context: Context) -> None:
     for key in KEYS:
         for value in one_value_of_each_kind():
             problems_of({"model_name_or_path": "m", "dataset_name": "d", key: value}, context)
 
 
-def test_no_value_is_too_strange_among_all_other_keys() -> None:
+def test_any_value_can_be_checked_among_all_other_keys() -> None:
     usual = right_config(SCHEMA)
     for key in KEYS:
         problems_of({**usual, key: {"strange": [1]}})
         problems_of({**usual, key: 10**400})
 
 
-def test_no_config_is_too_strange_for_a_job() -> None:
+def test_any_config_of_a_job_can_be_checked() -> None:
     for config in any_configs(seed=9):
         problems = check_job({"config": config, "output": {"uri": "s3://models/balloon"}}).problems
 
         assert all(problem.path.startswith("spec.config.") for problem in problems)
 
 
-def test_what_json_makes_of_a_config_gets_the_same_answer() -> None:
+def test_a_config_sent_as_json_gets_the_same_answer() -> None:
     for fuzzed in fuzz(SCHEMA, seed=21, count=500):
         sent = json.loads(json.dumps(fuzzed.config))
 
         assert problems_of(sent) == problems_of(fuzzed.config)
 
 
-def test_an_answer_does_not_change_its_config() -> None:
+def test_a_check_does_not_change_its_config() -> None:
     for fuzzed in fuzz(SCHEMA, seed=22, count=200):
         before = json.dumps(fuzzed.config)
         problems_of(fuzzed.config)

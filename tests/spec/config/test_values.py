@@ -16,7 +16,7 @@ UNPARSED_DEFAULTS = {"debug"}
 
 
 @pytest.mark.parametrize("version", known_versions())
-def test_every_default_of_trl_passes_every_check(version: str) -> None:
+def test_every_trl_default_is_accepted(version: str) -> None:
     schema = load_schema(version)
 
     said = {
@@ -38,14 +38,14 @@ def test_every_default_of_trl_passes_every_check(version: str) -> None:
         pytest.param("lora_target_modules", "all-linear", id="text for a list"),
         pytest.param("deepspeed", "/profiles/zero2.json", id="path for a mapping"),
         pytest.param("deepspeed", '{"zero_optimization": {"stage": 2}}', id="JSON for a mapping"),
-        pytest.param("fsdp", True, id="fsdp as transformers wants it"),
+        pytest.param("fsdp", True, id="fsdp in the form of transformers"),
         pytest.param("fsdp", ["full_shard", "auto_wrap"], id="fsdp as a list"),
         pytest.param("run_name", "2024", id="number in quotes for a text"),
         pytest.param("include_num_input_tokens_seen", True, id="truth value for a text"),
         pytest.param("pad_to_multiple_of", "8", id="number in quotes where TRL takes texts"),
     ],
 )
-def test_a_value_that_trl_trains_with_passes(key: str, value: Any) -> None:
+def test_a_value_that_trl_trains_with_is_accepted(key: str, value: Any) -> None:
     assert refusals(key, value) == []
 
 
@@ -78,7 +78,9 @@ def test_a_value_that_trl_trains_with_passes(key: str, value: Any) -> None:
         ("liger_kernel_config", "{rope: true}", "a mapping: remove the quotes"),
     ],
 )
-def test_a_text_for_something_else_gets_what_to_write(key: str, text: str, expected: str) -> None:
+def test_a_text_in_place_of_another_type_gets_what_to_write(
+    key: str, text: str, expected: str
+) -> None:
     assert refusals(key, text) == [f'{key}: found "{text}", a text, expected {expected}']
 
 
@@ -86,7 +88,7 @@ def test_a_text_for_something_else_gets_what_to_write(key: str, text: str, expec
     ("text", "plain"),
     [("1e-4", "1.0e-4"), ("1e4", "1.0e+4"), ("2.E-3", "2.0e-3"), ("-.5e1", "-0.5e+1")],
 )
-def test_a_number_that_pyyaml_reads_as_a_text_gets_the_spelling_that_all_read(
+def test_a_number_that_pyyaml_reads_as_a_string_gets_a_portable_spelling(
     text: str, plain: str
 ) -> None:
     (sentence,) = refusals("learning_rate", text)
@@ -186,19 +188,21 @@ def test_a_number_that_pyyaml_reads_as_a_text_gets_the_spelling_that_all_read(
         ),
     ],
 )
-def test_a_value_of_the_wrong_type_gets_one_sentence(key: str, value: Any, sentence: str) -> None:
+def test_a_value_of_the_wrong_type_is_refused_in_one_sentence(
+    key: str, value: Any, sentence: str
+) -> None:
     assert refusals(key, value) == [f"{key}: {sentence}"]
 
 
 @pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan], ids=str)
-def test_a_number_that_json_cannot_carry_is_refused(number: float) -> None:
+def test_a_number_that_json_cannot_represent_is_refused(number: float) -> None:
     (sentence,) = refusals("max_grad_norm", number)
 
     assert sentence.endswith(", expected a finite number: JSON has no other")
 
 
 @pytest.mark.parametrize("number", [10**400, -(10**400)], ids=["above", "below"])
-def test_a_number_that_no_float_can_hold_is_refused(number: int) -> None:
+def test_a_number_that_no_float_can_represent_is_refused(number: int) -> None:
     (sentence,) = refusals("max_steps", number)
 
     assert sentence.endswith(", expected a number of at most 308 digits")

@@ -31,7 +31,7 @@ from finetune_spec.cron.zones import find_zone
         pytest.param("CRON_TZ=UTC @daily", "write it into spec.timeZone", id="cron's time zone"),
     ],
 )
-def test_a_schedule_that_cannot_be_read_is_told_what_is_expected(text: str, words: str) -> None:
+def test_an_unreadable_schedule_is_refused_with_what_is_expected(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=r"found|expected") as error:
         parse_cron(text)
 
@@ -50,7 +50,7 @@ def test_a_schedule_that_cannot_be_read_is_told_what_is_expected(text: str, word
         pytest.param("Europe", "found", id="a folder"),
     ],
 )
-def test_a_time_zone_that_there_is_not_is_told_the_nearest(name: str, words: str) -> None:
+def test_an_unknown_time_zone_gets_the_nearest_one(name: str, words: str) -> None:
     with pytest.raises(ValueError, match="found") as error:
         find_zone(name)
 
@@ -69,7 +69,7 @@ def test_a_time_zone_that_there_is_not_is_told_the_nearest(name: str, words: str
         pytest.param("0 9 * * 1", "2026-03-28T12:00Z", "2026-03-30T07:00Z", id="after the change"),
     ],
 )
-def test_clocks_that_change_are_followed(schedule: str, after: str, expected: str) -> None:
+def test_daylight_saving_time_is_followed(schedule: str, after: str, expected: str) -> None:
     found = next_time(
         parse_cron(schedule), datetime.fromisoformat(after), find_zone("Europe/Berlin")
     )
@@ -77,7 +77,7 @@ def test_clocks_that_change_are_followed(schedule: str, after: str, expected: st
     assert found == datetime.fromisoformat(expected)
 
 
-def test_a_day_that_a_zone_leaves_out_is_passed_over() -> None:
+def test_a_day_that_a_zone_skips_is_skipped() -> None:
     found = next_time(
         parse_cron("0 5 30,31 12 *"), datetime(2011, 12, 28, tzinfo=UTC), find_zone("Pacific/Apia")
     )
@@ -85,7 +85,7 @@ def test_a_day_that_a_zone_leaves_out_is_passed_over() -> None:
     assert found == datetime.fromisoformat("2011-12-31T05:00+14:00")
 
 
-def test_a_day_that_never_comes_has_no_next_time() -> None:
+def test_a_date_that_never_occurs_has_no_next_time() -> None:
     never = parse_cron("0 0 31 2 *")
 
     assert next_time(never, datetime(2026, 1, 1, tzinfo=UTC), find_zone("UTC")) is None

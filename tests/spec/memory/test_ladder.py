@@ -64,7 +64,7 @@ def rungs_of(config: Mapping[str, Any], gpus: int = 1) -> list[Mapping[str, Any]
         pytest.param({**LEAST, "max_length": None}, [LOWER_LENGTH], id="rows of any length"),
     ],
 )
-def test_the_rungs_of_a_config_come_in_order(
+def test_the_steps_of_a_configs_ladder_come_in_order(
     config: Mapping[str, Any], rungs: list[Mapping[str, Any]]
 ) -> None:
     assert rungs_of(config) == rungs
@@ -88,7 +88,7 @@ def test_the_rungs_of_a_config_come_in_order(
         pytest.param(
             {"activation_checkpointing": False, "gradient_checkpointing": True},
             [{"activation_checkpointing": True}],
-            id="off by the newer name, whatever the older one says",
+            id="off by the newer name with any older one",
         ),
         pytest.param(
             {"gradient_checkpointing": False},
@@ -128,7 +128,7 @@ def test_the_rungs_of_a_config_come_in_order(
         ),
     ],
 )
-def test_activations_are_recomputed_unless_they_are_already(
+def test_activations_are_recomputed_unless_they_already_are(
     config: Mapping[str, Any], rungs: list[Mapping[str, Any]]
 ) -> None:
     assert rungs_of({**LEAST, **config}) == rungs
@@ -155,7 +155,7 @@ def test_an_older_trl_has_only_the_older_switch() -> None:
         pytest.param(8, "many", None, id="no accumulation that can be doubled"),
     ],
 )
-def test_a_smaller_batch_keeps_the_effective_one(
+def test_a_smaller_batch_keeps_the_effective_batch_size(
     rows: Any, accumulated: Any, halved: tuple[int, int] | None
 ) -> None:
     batch = {"per_device_train_batch_size": rows, "gradient_accumulation_steps": accumulated}
@@ -165,7 +165,7 @@ def test_a_smaller_batch_keeps_the_effective_one(
     assert found == ([] if halved is None else [halved])
 
 
-def test_settings_have_the_users_own_spelling() -> None:
+def test_settings_use_the_users_spelling() -> None:
     found = rungs_of({"per_gpu_train_batch_size": 8, "torch_dtype": "float32", "use_peft": True})
 
     assert found[:2] == [
@@ -196,7 +196,7 @@ def test_several_processes_can_share_the_model(
     assert rungs_of({**config, **settings}, gpus=2) == []
 
 
-def test_a_retry_takes_only_what_learns_the_same() -> None:
+def test_a_retry_uses_only_steps_that_keep_the_result() -> None:
     context = Context(nodes=1, processes_per_node=2, gpus_per_node=2)
     everything = {"gradient_checkpointing": False}
     config = read_config({**CONFIG, **everything}, context.schema)
@@ -224,7 +224,7 @@ def test_a_retry_takes_only_what_learns_the_same() -> None:
         }.items()
     ],
 )
-def test_each_rung_leads_to_a_valid_config_and_the_ladder_has_an_end(
+def test_each_step_gives_a_valid_config_and_the_ladder_ends(
     config: dict[str, Any],
 ) -> None:
     gpus = config.pop("gpus")
@@ -250,5 +250,5 @@ def test_each_rung_leads_to_a_valid_config_and_the_ladder_has_an_end(
         ({"a": 1, "b": None, "c": 2}, "a: 1, b: null and c: 2"),
     ],
 )
-def test_settings_are_shown_as_yaml(settings: Mapping[str, Any], text: str) -> None:
+def test_settings_are_rendered_as_yaml(settings: Mapping[str, Any], text: str) -> None:
     assert render_settings(settings, ": ") == text

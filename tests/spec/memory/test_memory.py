@@ -50,7 +50,7 @@ def test_the_parameters_of_a_known_model_are_counted_exactly() -> None:
         pytest.param({"optim": "lion_32bit"}, 4, 4, 4, id="lion keeps one number"),
     ],
 )
-def test_bytes_for_each_parameter(
+def test_the_bytes_per_parameter_depend_on_the_config(
     config: Mapping[str, Any], weights: int, gradients: int, optimizer: int
 ) -> None:
     estimate = needs(config)
@@ -78,13 +78,13 @@ def test_an_adapter_is_counted_by_its_targets(targets: object, trainable: int) -
     assert estimate.trainable == expected
 
 
-def test_a_list_of_targets_matches_ends_of_names() -> None:
+def test_a_list_of_targets_matches_the_ends_of_names() -> None:
     estimate = needs({"use_peft": True, "lora_target_modules": ["q_proj", "k_proj"]})
 
     assert estimate.trainable == 28 * 16 * (3584 + 3584 + 3584 + 512)
 
 
-def test_an_adapter_has_32_bits_except_beside_quantized_weights() -> None:
+def test_an_adapter_has_32_bits_except_with_quantized_weights() -> None:
     whole = needs({"use_peft": True, "dtype": "bfloat16"})
     quantized = needs({"use_peft": True, "dtype": "bfloat16", "load_in_4bit": True})
 
@@ -92,7 +92,7 @@ def test_an_adapter_has_32_bits_except_beside_quantized_weights() -> None:
     assert quantized.gradients == 2 * quantized.trainable
 
 
-def test_four_bits_leave_embeddings_and_head_as_they_are() -> None:
+def test_4_bit_quantization_leaves_embeddings_and_head_unchanged() -> None:
     estimate = needs({"use_peft": True, "load_in_4bit": True, "dtype": "bfloat16"})
 
     outside = 2 * 152064 * 3584
@@ -107,7 +107,7 @@ def test_four_bits_leave_embeddings_and_head_as_they_are() -> None:
         pytest.param({"deepspeed": "ds_zero2.json"}, 2, 2 / 8, 12 / 8, id="2 by the file's name"),
     ],
 )
-def test_zero_spreads_what_its_stage_says(
+def test_zero_shards_the_parts_of_its_stage(
     config: Mapping[str, Any], weights: float, gradients: float, optimizer: float
 ) -> None:
     estimate = needs(config, processes_per_node=8, gpus_per_node=8)
@@ -124,7 +124,7 @@ def test_zero_spreads_what_its_stage_says(
         pytest.param({"fsdp": "full_shard auto_wrap"}, id="FSDP"),
     ],
 )
-def test_full_sharding_makes_room_for_a_model_that_one_gpu_cannot_hold(
+def test_full_sharding_fits_a_model_that_one_gpu_cannot_hold(
     config: Mapping[str, Any],
 ) -> None:
     alone = needs()
@@ -146,20 +146,20 @@ def test_full_sharding_makes_room_for_a_model_that_one_gpu_cannot_hold(
         pytest.param({"activation_checkpointing_kwargs": {"every_n_layers": 4}}, id="each fourth"),
     ],
 )
-def test_what_costs_activations(config: Mapping[str, Any]) -> None:
+def test_each_of_these_settings_adds_activation_memory(config: Mapping[str, Any]) -> None:
     def kept(estimate: Estimate) -> int:
         return estimate.activations + estimate.working
 
     assert kept(needs({"use_peft": True, **config})) > kept(needs({"use_peft": True}))
 
 
-def test_offloading_costs_fewer_activations_than_checkpointing() -> None:
+def test_offloading_keeps_fewer_activations_than_checkpointing() -> None:
     offloaded = needs({"use_peft": True, "activation_offloading": True})
 
     assert offloaded.activations < needs({"use_peft": True}).activations
 
 
-def test_fsdps_own_checkpointing_counts_like_trls() -> None:
+def test_fsdps_checkpointing_counts_like_trls() -> None:
     fsdp = {"use_peft": True, "fsdp": True}
     own = {"activation_checkpointing": False, "fsdp_config": {"activation_checkpointing": True}}
 
@@ -169,39 +169,39 @@ def test_fsdps_own_checkpointing_counts_like_trls() -> None:
     assert recomputed == needs(fsdp)
 
 
-def test_the_parts_add_up_where_gradients_accumulate() -> None:
+def test_the_parts_add_up_with_gradient_accumulation() -> None:
     estimate = needs({"gradient_accumulation_steps": 2})
 
     assert estimate.total == sum(estimate.parts.values())
 
 
-def test_without_accumulation_the_larger_of_gradients_and_activations_counts() -> None:
+def test_without_accumulation_only_the_larger_of_gradients_and_activations_counts() -> None:
     estimate = needs({"use_peft": True})
 
     assert estimate.gradients < estimate.activations
     assert estimate.total == sum(estimate.parts.values()) - estimate.gradients
 
 
-def test_headers_correct_a_count() -> None:
+def test_weight_headers_correct_the_parameter_count() -> None:
     model = with_parameters(parse_model(QWEN_7B), PARAMETERS + 1000)
 
     assert model.parameters == PARAMETERS + 1000
 
 
-def test_an_unknown_architecture_is_taken_for_a_llama_and_says_so() -> None:
+def test_an_unknown_architecture_is_treated_as_a_llama_with_a_note() -> None:
     model = parse_model({**QWEN_7B, "model_type": "yet_to_come"})
 
     assert not model.is_known
     assert model.parameters == pytest.approx(PARAMETERS, rel=0.001)
 
 
-def test_the_text_part_of_a_model_that_sees_counts() -> None:
+def test_the_text_part_of_a_vision_model_is_counted() -> None:
     model = parse_model({"model_type": "gemma3", "text_config": {**QWEN_7B}})
 
     assert model.parameters == PARAMETERS
 
 
-def test_a_config_without_numbers_is_told_by_the_name_of_what_is_missing() -> None:
+def test_a_config_without_sizes_is_reported_with_the_missing_key() -> None:
     with pytest.raises(UnreadableModel, match=r"the model's config.json has no hidden_size"):
         parse_model({"model_type": "clip"})
 
@@ -276,13 +276,13 @@ def test_the_least_harmful_change_that_fits_is_proposed(
     assert proposal.estimate.total <= parse_quantity(memory)
 
 
-def test_nothing_is_proposed_where_nothing_helps() -> None:
+def test_nothing_is_proposed_if_nothing_helps() -> None:
     context = Context(nodes=1, processes_per_node=1, gpus_per_node=1)
 
     assert propose(read_config({}, context.schema), parse_model(QWEN_7B), context, 2 * GIB) is None
 
 
-def test_the_warning_says_what_is_needed_what_is_there_and_what_to_set() -> None:
+def test_the_warning_shows_required_and_available_memory_and_what_to_set() -> None:
     context = Context(nodes=1, processes_per_node=1, gpus_per_node=1, model=QWEN_7B)
     config = read_config({"use_peft": True, "per_device_train_batch_size": 1}, context.schema)
 
@@ -301,23 +301,25 @@ def test_the_warning_says_what_is_needed_what_is_there_and_what_to_set() -> None
         pytest.param(Context(model=QWEN_7B, gpus_per_node=1), 640 * GIB, id="it fits"),
         pytest.param(Context(model=QWEN_7B, gpus_per_node=1), None, id="no size is known"),
         pytest.param(Context(gpus_per_node=1), GIB, id="the model is not known"),
-        pytest.param(Context(model={}, gpus_per_node=1), GIB, id="the model says nothing"),
+        pytest.param(
+            Context(model={}, gpus_per_node=1), GIB, id="the config.json of the model is empty"
+        ),
         pytest.param(Context(model=QWEN_7B, gpus_per_node=0), GIB, id="it trains on CPUs"),
     ],
 )
-def test_there_is_no_warning_where(context: Context, gpu_bytes: int | None) -> None:
+def test_no_memory_warning_is_given_when(context: Context, gpu_bytes: int | None) -> None:
     assert not list(advise_on_memory("", read_config({}, context.schema), context, gpu_bytes))
 
 
 @pytest.mark.parametrize(
     ("text", "number"), [("24Gi", 24 * GIB), ("80G", 80 * 10**9), ("1.5Gi", GIB * 3 // 2)]
 )
-def test_amounts_are_read_as_kubernetes_writes_them(text: str, number: int) -> None:
+def test_quantities_are_parsed_as_kubernetes_writes_them(text: str, number: int) -> None:
     assert parse_quantity(text) == number
 
 
 @pytest.mark.parametrize("text", ["", "24 GB", "much", "-1Gi", "0Gi"])
-def test_another_amount_is_refused(text: str) -> None:
+def test_an_invalid_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected an amount of memory such as 24Gi"):
         parse_quantity(text)
 
@@ -326,5 +328,5 @@ def test_another_amount_is_refused(text: str) -> None:
     ("number", "text"),
     [(0, "0"), (512 * 1024**2, "512Mi"), (15_246_000_000, "14.2Gi"), (2 * GIB, "2Gi")],
 )
-def test_bytes_are_shown_in_the_unit_that_reads_best(number: int, text: str) -> None:
+def test_bytes_are_shown_in_a_readable_unit(number: int, text: str) -> None:
     assert render_bytes(number) == text

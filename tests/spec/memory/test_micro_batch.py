@@ -22,11 +22,11 @@ MODEL = parse_model(QWEN_7B)
 ONE_GPU = Context(nodes=1, processes_per_node=1, gpus_per_node=1)
 
 
-def test_it_is_right_beside_the_rows_of_a_step() -> None:
+def test_auto_is_valid_with_gradient_accumulation_steps() -> None:
     assert refusals(AUTO) == []
 
 
-def test_without_them_it_is_refused_with_what_to_write() -> None:
+def test_auto_without_gradient_accumulation_steps_is_refused_with_what_to_write() -> None:
     [told] = refusals({BATCH: "auto"})
 
     assert told.startswith(
@@ -46,18 +46,18 @@ def test_without_them_it_is_refused_with_what_to_write() -> None:
         (0, "found 0, expected at least 1"),
     ],
 )
-def test_what_is_neither_is_told(value: Any, told: str) -> None:
+def test_a_value_that_is_neither_a_number_nor_auto_is_refused(value: Any, told: str) -> None:
     assert refusals({**AUTO, BATCH: value}) == [f"{BATCH}: {told}"]
 
 
-def test_a_trl_whose_trainers_do_not_know_it_wants_a_number() -> None:
+def test_a_trl_version_whose_trainers_lack_auto_requires_a_number() -> None:
     schema = load_schema("1.15.0")
 
     assert [str(it) for it in check_value(BATCH, BATCH, "auto", schema)] != []
     assert check_value(BATCH, BATCH, 4, schema) == ()
 
 
-def test_the_effective_batch_is_what_is_accumulated_times_the_processes() -> None:
+def test_the_effective_batch_size_is_accumulation_times_processes() -> None:
     config = read_config(AUTO)
 
     assert config.has_auto_batch
@@ -66,7 +66,7 @@ def test_the_effective_batch_is_what_is_accumulated_times_the_processes() -> Non
 
 
 @pytest.mark.parametrize("rows", [1, 2, 4, 8, 16])
-def test_it_becomes_the_largest_that_fits_with_room(rows: int) -> None:
+def test_auto_becomes_the_largest_batch_size_that_fits_with_a_margin(rows: int) -> None:
     config = read_config(AUTO)
     taken = config.adjusted({BATCH: rows, ACCUMULATION: 16 // rows})
     needed = estimate_memory(taken, MODEL, ONE_GPU).total / SHARE
@@ -79,8 +79,8 @@ def test_it_becomes_the_largest_that_fits_with_room(rows: int) -> None:
 
 
 @pytest.mark.parametrize("gpu", [None, 2])
-def test_single_rows_are_taken_where_nothing_fits_or_nobody_knows(gpu: int | None) -> None:
-    """What to do about a job that does not fit is told as for any config."""
+def test_auto_becomes_single_rows_if_nothing_fits_or_the_memory_is_unknown(gpu: int | None) -> None:
+    """The advice for a job that does not fit is the same as for any config."""
     config = settle(read_config(AUTO), MODEL, ONE_GPU, gpu and gpu * GIB)
 
     assert (config[BATCH], config[ACCUMULATION]) == (1, 16)
@@ -92,7 +92,7 @@ def test_single_rows_are_taken_where_nothing_fits_or_nobody_knows(gpu: int | Non
     length=st.sampled_from([128, 2048, 16384]),
     older=st.booleans(),
 )
-def test_the_step_keeps_its_rows_and_no_larger_one_would_fit(
+def test_the_step_keeps_its_rows_and_no_larger_micro_batch_would_fit(
     rows: int, gpu: int, length: int, older: bool
 ) -> None:
     name = "per_gpu_train_batch_size" if older else BATCH
@@ -130,7 +130,7 @@ def test_the_step_keeps_its_rows_and_no_larger_one_would_fit(
         ),
     ],
 )  # fmt: skip
-def test_deepspeeds_own_config_must_leave_it_open(
+def test_deepspeeds_own_config_must_leave_the_micro_batch_open(
     deepspeed: Mapping[str, Any], expected: str | None
 ) -> None:
     known = {"nodes": 1, "processes_per_node": 1, "gpus_per_node": 1}
@@ -140,7 +140,7 @@ def test_deepspeeds_own_config_must_leave_it_open(
     )
 
 
-def test_a_job_that_fits_with_smaller_micro_batches_is_not_warned_about() -> None:
+def test_a_job_that_fits_with_smaller_micro_batches_gets_no_warning() -> None:
     spec = {
         "config": {"model_name_or_path": "org/m", "dataset_name": "org/d", **AUTO},
         "resources": {"gpusPerNode": 1},
@@ -156,7 +156,7 @@ def test_a_job_that_fits_with_smaller_micro_batches_is_not_warned_about() -> Non
     assert not [it for it in (*told, *small) if BATCH in it]
 
 
-def test_it_is_read_at_the_border_like_everything_else() -> None:
+def test_auto_is_resolved_when_the_config_is_parsed() -> None:
     config, problems = parse_config({"model_name_or_path": "m/m", "dataset_name": "d/d", **AUTO})
 
     assert not [it for it in problems if not it.is_warning]

@@ -26,7 +26,7 @@ def told(**resources: Any) -> list[str]:
         {"limits": None},
     ],
 )
-def test_limits_at_or_above_the_requests_are_fine(resources: dict[str, Any]) -> None:
+def test_limits_at_or_above_the_requests_are_accepted(resources: dict[str, Any]) -> None:
     assert told(**resources) == []
 
 
@@ -71,7 +71,7 @@ def test_a_limit_below_its_request_is_refused(resources: dict[str, Any], sentenc
         ({"cpu": 8, "limits": {"cpu": "8", "memory": "96Gi"}}, "limits.memory to 64Gi to have"),
     ],
 )
-def test_cpus_that_are_nearly_pinned_are_told_of(resources: dict[str, Any], words: str) -> None:
+def test_nearly_pinned_cpus_get_a_warning(resources: dict[str, Any], words: str) -> None:
     [problem] = check_pods({"resources": {"gpusPerNode": 0, "memory": "64Gi", **resources}})
 
     assert problem.is_warning
@@ -89,7 +89,7 @@ def test_cpus_that_are_nearly_pinned_are_told_of(resources: dict[str, Any], word
         pytest.param({"cpu": 8, "limits": {"cpu": 8}, "memory": None}, id="memory has no limit"),
     ],
 )
-def test_nobody_else_is_told_of_pinning(resources: dict[str, Any]) -> None:
+def test_other_resources_get_no_warning_about_pinning(resources: dict[str, Any]) -> None:
     assert told(**{"memory": "64Gi", **resources}) == []
 
 
@@ -97,10 +97,10 @@ def test_nobody_else_is_told_of_pinning(resources: dict[str, Any]) -> None:
     ("text", "number"),
     [("500m", 0.5), ("1.5Gi", 1.5 * 1024**3), (".5", 0.5), ("2.", 2), ("1E+3", 1000), ("1E", 1e18)],
 )
-def test_quantities_are_read_as_kubernetes_does(text: str, number: float) -> None:
+def test_quantities_are_parsed_as_kubernetes_does(text: str, number: float) -> None:
     assert parse_amount(text) == number
 
 
 @pytest.mark.parametrize("text", ["", ".", "Gi", "1 Gi", "-1", "1e", "1KI"])
-def test_what_is_no_quantity_is_none(text: str) -> None:
+def test_an_invalid_quantity_is_none(text: str) -> None:
     assert parse_amount(text) is None

@@ -41,7 +41,9 @@ def test_partial_admission_of_several_nodes_is_refused() -> None:
         ({"labels": {"multikueue-origin": "manager"}}, "write kueue.x-k8s.io/queue-name"),
     ],
 )
-def test_what_contradicts_a_job_is_refused_with_what_to_do(given: Any, words: str) -> None:
+def test_metadata_that_contradicts_the_job_is_refused_with_what_to_do(
+    given: Any, words: str
+) -> None:
     (sentence,) = told(**given)
 
     assert words in sentence
@@ -57,10 +59,10 @@ def test_what_contradicts_a_job_is_refused_with_what_to_do(given: Any, words: st
         {"labels": {"job-min-parallelism": "1"}},
     ],
 )
-def test_the_rest_is_the_users_business(given: Any) -> None:
+def test_other_metadata_are_accepted(given: Any) -> None:
     assert told(2, **given) == []
 
 
 @pytest.mark.parametrize("metadata", [None, [], "x", {"labels": []}, {"annotations": {KUEUE: 1}}])
-def test_metadata_of_another_shape_is_told_by_the_check_of_shapes(metadata: Any) -> None:
+def test_malformed_metadata_are_reported_by_the_shape_check(metadata: Any) -> None:
     assert list(check_passed_on(metadata, {"resources": "x"})) == []

@@ -95,7 +95,7 @@ def schema_of(*fields: str) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_pods_can_have_is_let_through(spec: dict[str, Any]) -> None:
+def test_fields_that_pods_can_have_are_accepted(spec: dict[str, Any]) -> None:
     assert told_of_shape(spec) == told(spec) == []
 
 
@@ -277,7 +277,7 @@ def test_what_pods_can_have_is_let_through(spec: dict[str, Any]) -> None:
     ],
     ids=json.dumps,
 )
-def test_what_pods_cannot_have_is_told(spec: dict[str, Any], sentence: str) -> None:
+def test_fields_that_pods_cannot_have_are_refused(spec: dict[str, Any], sentence: str) -> None:
     assert told_of_shape(spec) == []
     assert sentence in told(spec)
 
@@ -337,11 +337,13 @@ def test_what_pods_cannot_have_is_told(spec: dict[str, Any], sentence: str) -> N
     ],
     ids=json.dumps,
 )
-def test_a_wrong_shape_is_told_as_the_api_server_would(spec: dict[str, Any], sentence: str) -> None:
+def test_a_wrong_shape_is_reported_as_the_api_server_would(
+    spec: dict[str, Any], sentence: str
+) -> None:
     assert sentence in told_of_shape(spec)
 
 
-def test_a_volume_that_is_mounted_nowhere_is_a_warning() -> None:
+def test_an_unmounted_volume_gets_a_warning() -> None:
     (problem,) = check_pods(a_job_body(**of_pod(volumes=[CLAIM]))["spec"])
 
     assert problem.is_warning
@@ -349,7 +351,7 @@ def test_a_volume_that_is_mounted_nowhere_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize("path", _FIELDS, ids=str)
-def test_the_fields_that_are_let_through_are_those_of_the_crd(path: str) -> None:
+def test_the_accepted_fields_are_those_of_the_crd(path: str) -> None:
     steps = path.removeprefix("spec.").replace("[0]", ".[]").split(".")
 
     assert set(schema_of(*steps)["properties"]) == set(_FIELDS[path])
@@ -368,7 +370,7 @@ def test_the_fields_that_are_let_through_are_those_of_the_crd(path: str) -> None
         ),
     ],
 )
-def test_checks_of_a_config_know_what_variables_the_pods_have(
+def test_config_checks_use_the_variables_of_the_pods(
     spec: dict[str, Any], expected: set[str] | None
 ) -> None:
     body = a_job_body(**spec)["spec"]
@@ -386,5 +388,7 @@ def test_checks_of_a_config_know_what_variables_the_pods_have(
         pytest.param({"gpuResource": "amd.com/gpu"}, None, id="another one"),
     ],
 )
-def test_memory_of_a_gpu_goes_by_its_name(resources: dict[str, Any], expected: int | None) -> None:
+def test_the_memory_of_a_gpu_is_derived_from_its_name(
+    resources: dict[str, Any], expected: int | None
+) -> None:
     assert gpu_bytes_of(resources, 80 * GIB) == expected

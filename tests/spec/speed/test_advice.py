@@ -71,7 +71,7 @@ def advised(config: Mapping[str, Any], **around: Any) -> list[Mapping[str, Any]]
                      {"dataloader_num_workers": 2}, id="a small model without workers"),
     ],
 )  # fmt: skip
-def test_what_would_be_faster_is_told(
+def test_a_faster_setting_is_advised(
     config: Mapping[str, Any], around: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> None:
     assert settings in advised(config, **around)
@@ -87,13 +87,13 @@ def test_what_would_be_faster_is_told(
         pytest.param({"use_peft": True, "load_in_4bit": True}, {"gpu": None}, id="4 bits"),
         pytest.param({}, {"gpu": None}, id="the whole model learns in 32 bits"),
         pytest.param({"use_peft": True, "model_init_kwargs": {"dtype": "bfloat16"}}, {"gpu": None},
-                     id="the dtype is said elsewhere"),
+                     id="the dtype is set elsewhere"),
         pytest.param({"use_peft": True, "deepspeed": {"zero_optimization": {"stage": 2}}},
                      {"gpu": None}, id="DeepSpeed casts the model itself"),
         pytest.param({**LORA, "per_device_train_batch_size": 1}, {"gpu": 20},
                      id="activations have no room"),
         pytest.param({**LORA, "per_device_train_batch_size": 1}, {"gpu": None},
-                     id="nobody knows the GPU"),
+                     id="the GPU is unknown"),
         pytest.param({"use_peft": True, "dtype": "bfloat16", "max_length": 2048,
                       "activation_checkpointing": False, "per_device_train_batch_size": 1,
                       "gradient_accumulation_steps": 16}, {},
@@ -109,13 +109,13 @@ def test_what_would_be_faster_is_told(
         pytest.param({"use_peft": True}, {"gpus": 0}, id="a job on CPUs"),
     ],
 )  # fmt: skip
-def test_what_does_not_apply_is_not_told(
+def test_advice_that_does_not_apply_is_not_given(
     config: Mapping[str, Any], around: Mapping[str, Any]
 ) -> None:
     assert advised(config, **around) == []
 
 
-def test_a_model_whose_attention_is_capped_keeps_eager() -> None:
+def test_a_model_with_capped_attention_keeps_eager() -> None:
     capped = {**SEVEN_BILLION, "model_type": "gemma2", "attn_logit_softcapping": 50.0}
     config = {"use_peft": True, "load_in_4bit": True, "attn_implementation": "eager"}
 
@@ -123,7 +123,7 @@ def test_a_model_whose_attention_is_capped_keeps_eager() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.find.__name__.strip("_"))
-def test_every_rule_is_told_of_once_it_applies_and_never_again_when_taken(rule: Any) -> None:
+def test_each_rule_applies_once_and_not_again_after_it_was_followed(rule: Any) -> None:
     cases = [
         a_situation({"use_peft": True}),
         a_situation({**LORA, "per_device_train_batch_size": 1}),
@@ -141,9 +141,7 @@ def test_every_rule_is_told_of_once_it_applies_and_never_again_when_taken(rule: 
 
 @pytest.mark.parametrize("gpu", [16, 24, 48, 80, 141])
 @pytest.mark.parametrize("rows", [1, 2, 6, 8])
-def test_all_advice_together_fits_with_room_and_keeps_the_effective_batch(
-    gpu: int, rows: int
-) -> None:
+def test_all_advice_together_fits_and_keeps_the_effective_batch_size(gpu: int, rows: int) -> None:
     config = {**LORA, "per_device_train_batch_size": rows, "gradient_accumulation_steps": 6}
     before = a_situation(config, gpu=gpu, gpus=2)
 
@@ -155,7 +153,7 @@ def test_all_advice_together_fits_with_room_and_keeps_the_effective_batch(
     assert after.config == before.config or after.estimate.total <= SHARE * gpu * GIB
 
 
-def test_figures_are_those_of_the_estimate() -> None:
+def test_the_figures_are_those_of_the_estimate() -> None:
     before = a_situation({"use_peft": True}, gpu=None)
     [advice] = find_advice(before)
 
@@ -185,7 +183,7 @@ def test_recomputation_is_counted_in_operations(config: Mapping[str, Any], share
     assert any(f"recomputing activations takes {share} of all operations" in it for it in found)
 
 
-def test_it_is_a_warning_at_apply_where_the_model_is_known() -> None:
+def test_the_advice_is_a_warning_at_apply_if_the_model_is_known() -> None:
     spec = {
         "config": {"model_name_or_path": "org/model", "dataset_name": "org/data", **LORA,
                    "torch_dtype": "float32", "per_device_train_batch_size": 1},
@@ -205,14 +203,14 @@ def test_it_is_a_warning_at_apply_where_the_model_is_known() -> None:
     assert all(len(text) <= 256 for text in fresh)
 
 
-def test_a_model_that_says_too_little_gets_none() -> None:
+def test_a_model_with_too_little_information_gets_no_advice() -> None:
     context = Context(nodes=1, processes_per_node=1, gpus_per_node=1, model={"model_type": "x"})
     config = read_config({"use_peft": True})
 
     assert [*advise_on_speed("spec.config", config, context, 80 * GIB)] == []
 
 
-def test_what_is_advised_is_a_config_that_is_right() -> None:
+def test_the_advised_config_is_valid() -> None:
     config = {"model_name_or_path": "org/model", "dataset_name": "org/data", **LORA}
     situation = a_situation(config, model=SMALL)
 

@@ -42,7 +42,7 @@ CONFIGS = st.fixed_dictionaries(
 
 
 @given(config=CONFIGS, gpu=st.integers(4, 200), gpus=st.sampled_from([1, 2, 8]))
-def test_only_what_keeps_the_result_differs_and_it_fits(
+def test_a_suggestion_fits_and_changes_only_settings_that_keep_the_result(
     config: Mapping[str, Any], gpu: int, gpus: int
 ) -> None:
     before = a_situation(config, gpu=gpu, gpus=gpus, model=SMALL)
@@ -63,14 +63,14 @@ def test_only_what_keeps_the_result_differs_and_it_fits(
         assert operations(after.model, after.strategy) <= slower
 
 
-def test_precision_and_packing_are_the_users() -> None:
+def test_a_suggestion_never_changes_precision_or_packing() -> None:
     found = suggest(a_situation({"use_peft": True, "max_length": 2048}, gpu=141))
 
     assert found is not None
     assert not {"dtype", "packing", "bf16"} & set(found.changes)
 
 
-def test_a_config_that_does_not_fit_is_made_to_fit_by_its_batch() -> None:
+def test_a_config_that_does_not_fit_is_reduced_by_its_batch_size() -> None:
     rows = {**LORA, "per_device_train_batch_size": 64}
     found = suggest(a_situation(rows, gpu=40))
 
@@ -82,11 +82,11 @@ def test_a_config_that_does_not_fit_is_made_to_fit_by_its_batch() -> None:
     )
 
 
-def test_what_no_smaller_batch_makes_fit_has_none() -> None:
+def test_a_config_that_no_smaller_batch_makes_fit_gets_no_suggestion() -> None:
     assert suggest(a_situation({"dtype": "bfloat16"}, gpu=24)) is None
 
 
-def test_the_fastest_already_stays_as_it_is() -> None:
+def test_the_fastest_config_is_unchanged() -> None:
     found = suggest(a_situation({**KEPT, "per_device_train_batch_size": 4}))
 
     assert found is not None
@@ -94,7 +94,7 @@ def test_the_fastest_already_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("name", ["torch_dtype", "per_gpu_train_batch_size"])
-def test_a_users_older_spellings_stay(name: str) -> None:
+def test_a_users_older_spellings_are_kept(name: str) -> None:
     value = {"torch_dtype": "bfloat16", "per_gpu_train_batch_size": 1}[name]
     rows = {"max_length": 2048, "packing": True, "use_peft": True, "dtype": "bfloat16"}
     rows.pop("dtype" if name == "torch_dtype" else "", None)

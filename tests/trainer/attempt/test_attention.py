@@ -57,7 +57,7 @@ def masked(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Traine
         ],
     ),
 )
-def test_packs_learn_the_same_whichever_attention_is_named(
+def test_packed_rows_give_the_same_losses_with_every_attention(
     tmp_path: Path,
     tiny_model: Path,
     masked: Trained,
@@ -83,7 +83,7 @@ def test_packs_learn_the_same_whichever_attention_is_named(
     assert f"attention {taken}" in caplog.messages
 
 
-def test_packs_are_evaluated_as_they_are_trained_and_answers_are_generated_beside(
+def test_packed_rows_are_evaluated_as_trained_and_answers_are_generated(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     found = {}
@@ -112,7 +112,7 @@ def test_packs_are_evaluated_as_they_are_trained_and_answers_are_generated_besid
     assert answers[0] == answers[1]
 
 
-def test_padded_rows_have_sdpa_where_flash_attention_is_named(
+def test_padded_rows_use_sdpa_where_flash_attention_is_named(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     data = data_of(tmp_path, ROWS)
@@ -124,7 +124,7 @@ def test_padded_rows_have_sdpa_where_flash_attention_is_named(
     assert told(named) == "sdpa: rows are padded; packing: true would make them flat"
 
 
-def test_a_model_that_caps_its_scores_trains_as_with_its_own_code(tmp_path: Path) -> None:
+def test_a_model_with_soft_capped_scores_trains_as_with_its_own_code(tmp_path: Path) -> None:
     model = a_model(tmp_path / "gemma", "gemma2", head_dim=8, sliding_window=8)
     data = data_of(tmp_path, ROWS)
     losses = {}
@@ -136,7 +136,9 @@ def test_a_model_that_caps_its_scores_trains_as_with_its_own_code(tmp_path: Path
     assert losses[None] == losses["sdpa"] == losses["flash_attention_2"] == losses["eager"]
 
 
-def test_an_adapter_on_padding_free_rows_learns_the_same(tmp_path: Path, tiny_model: Path) -> None:
+def test_an_adapter_on_padding_free_rows_gives_the_same_losses(
+    tmp_path: Path, tiny_model: Path
+) -> None:
     data = data_of(tmp_path, ROWS)
     found = []
     for named in ("eager", None):

@@ -55,7 +55,7 @@ def ending(tmp_path: Path, model: str, **config: object) -> Outcome:
         ),
     ],
 )
-def test_it_is_the_users_turn_and_the_way_out_is_told(
+def test_an_unusable_base_model_is_a_user_error_with_a_remedy(
     tmp_path: Path, spoil: Callable[[Path], object], reason: str, sentence: str
 ) -> None:
     spoil(a_model(tmp_path / "model"))
@@ -71,7 +71,7 @@ def test_it_is_the_users_turn_and_the_way_out_is_told(
     assert not [*(tmp_path / "work").rglob("config.yaml")]
 
 
-def test_a_tokenizer_that_this_image_cannot_read_is_told_with_the_package(
+def test_a_tokenizer_that_this_image_cannot_read_is_reported_with_the_missing_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
@@ -98,7 +98,9 @@ def test_a_tokenizer_that_this_image_cannot_read_is_told_with_the_package(
     ],
     ids=["a file", "a text, which could be trained on", "an image of a folder", "a table"],
 )
-def test_data_that_are_a_pointer_are_told_as_one(tmp_path: Path, name: str, named: str) -> None:
+def test_a_git_lfs_pointer_in_place_of_data_is_reported(
+    tmp_path: Path, name: str, named: str
+) -> None:
     model = a_model(tmp_path / "model")
     a_folder(tmp_path, {"set/rows.txt": b"A row.\n", name: POINTER.encode()})
 
@@ -110,10 +112,10 @@ def test_data_that_are_a_pointer_are_told_as_one(tmp_path: Path, name: str, name
     assert f"{told} is a Git LFS pointer, not the data" in failure.message
 
 
-def test_a_model_in_a_store_is_looked_at_before_it_is_downloaded(
+def test_a_model_in_a_store_is_checked_before_it_is_downloaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The store is a folder here, which is told apart by its scheme alone."""
+    """The store is a directory here, with the scheme as the only difference."""
     from finetune_trainer.inputs import fetching
 
     (a_model(tmp_path / "model") / "model.safetensors").write_text(POINTER)

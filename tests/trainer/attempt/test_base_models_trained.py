@@ -39,7 +39,7 @@ def with_more_tokens(place: Path) -> Path:
     return place
 
 
-def test_data_with_a_token_that_has_no_row_are_the_users_turn(tmp_path: Path) -> None:
+def test_data_with_a_token_without_an_embedding_row_are_a_user_error(tmp_path: Path) -> None:
     model = with_more_tokens(tmp_path / "model")
 
     trained = train(tmp_path, model, rows(tmp_path, CALL))
@@ -56,11 +56,11 @@ def test_data_with_a_token_that_has_no_row_are_the_users_turn(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("word", "config"),
     [
-        pytest.param(CALL, {"added_tokens": [CALL]}, id="the token is added, as the remedy says"),
+        pytest.param(CALL, {"added_tokens": [CALL]}, id="the token is added as in the remedy"),
         pytest.param("Yes,", {}, id="no text holds the token"),
     ],
 )
-def test_the_same_model_is_trained_where_each_token_has_a_row(
+def test_the_same_model_is_trained_if_each_token_has_a_row(
     tmp_path: Path, word: str, config: dict[str, Any]
 ) -> None:
     model = with_more_tokens(tmp_path / "model")
@@ -70,7 +70,7 @@ def test_the_same_model_is_trained_where_each_token_has_a_row(
     assert trained.outcome.failure is None
 
 
-def test_a_mixture_of_experts_is_trained_once_dropout_is_off(tmp_path: Path) -> None:
+def test_a_mixture_of_experts_is_trained_without_lora_dropout(tmp_path: Path) -> None:
     model = a_model(tmp_path / "model", "qwen3_moe", **MIXTURE)
     data = rows(tmp_path, "Yes,")
 
@@ -100,7 +100,7 @@ def test_an_architecture_without_default_targets_is_trained_with_all_linear(
 
 
 @pytest.mark.parametrize("model_type", ["llama", "qwen2", "gpt2", "phi3", "gpt_neox", "mamba"])
-def test_a_model_as_transformers_saves_it_is_let_through(tmp_path: Path, model_type: str) -> None:
+def test_a_model_saved_by_transformers_is_accepted(tmp_path: Path, model_type: str) -> None:
     from finetune_spec.base_model.files import find_damage
     from finetune_trainer.inputs.model_facts import look_at_model
 

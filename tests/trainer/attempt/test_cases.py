@@ -82,6 +82,13 @@ EIGHT, FROM_ONE = range(8), range(1, 9)
 WORDS = ["None", "NA", "null", "n/a", "nan", "Pier 1", "Pier 2", "N/A"]
 IMAGE = "<image>" * 4
 BOATS = tuple(whole(f"Boat {n} lies at pier {n}.<|im_end|>") for n in EIGHT)
+END = "<|im_end|>"
+WAITING = tuple(
+    f"{who} lies at pier {n}, which is the {colour} one, and waits.{END}"
+    for n, (who, colour) in enumerate(
+        [("A boat", "red"), ("Gulls", "blue"), ("The tide", "last"), ("Nobody", "grey")]
+    )
+)
 
 ENDINGS = {
     "01-data-edited": Ending(rows=[talk(*asked(n, "blue")) for n in FROM_ONE]),
@@ -229,12 +236,12 @@ ENDINGS = {
 }
 
 
-def test_every_case_has_its_ending() -> None:
+def test_every_case_has_an_expected_ending() -> None:
     assert sorted([*ENDINGS, "09-packing-gpt-oss"]) == NAMES
 
 
 @pytest.mark.parametrize("name", ENDINGS)
-def test_a_job_ends_as_its_user_would_want(name: str, models: Models, tmp_path: Path) -> None:
+def test_a_job_ends_as_its_user_expects(name: str, models: Models, tmp_path: Path) -> None:
     expected = ENDINGS[name]
 
     ended = carry_out(name, models, tmp_path)
@@ -254,6 +261,16 @@ def require(ended: Ended, expected: Ending) -> None:
 
 
 REMEDIED = [
+    *(
+        pytest.param(name, {"model_name_or_path": model}, BOATS, id=name[:2])
+        for name, model in (
+            ("05-weights-missing", "tiny"),
+            ("13-continue-adapter", "merged"),
+            ("14-encoder", "tiny"),
+            ("23-lfs-pointers", "tiny"),
+            ("28-gguf", "tiny"),
+        )
+    ),
     pytest.param("11-merge-of-4bit-checkpoint", {"merge_adapter": OUT}, BOATS, id="11"),
     pytest.param(
         "16-tokenizer-larger-than-embedding",
@@ -305,7 +322,7 @@ REMEDIED = [
 
 
 @pytest.mark.parametrize(("name", "remedy", "rows"), REMEDIED)
-def test_what_is_refused_is_trained_once_the_remedy_is_applied(
+def test_a_refused_job_is_trained_once_the_remedy_is_applied(
     name: str, remedy: dict[str, Any], rows: Sequence[Row], models: Models, tmp_path: Path
 ) -> None:
     ended = carry_out(name, models, tmp_path, **remedy)
@@ -314,7 +331,7 @@ def test_what_is_refused_is_trained_once_the_remedy_is_applied(
     assert sorted(ended.rows) == sorted(rows)
 
 
-def test_data_that_are_edited_train_nothing_and_the_way_to_train_again_is_told(
+def test_edited_data_train_nothing_and_the_status_explains_how_to_train_again(
     models: Models, tmp_path: Path
 ) -> None:
     corrected = (FILES / "01-data-edited" / "train.jsonl").read_text()
@@ -332,7 +349,7 @@ def test_data_that_are_edited_train_nothing_and_the_way_to_train_again_is_told(
     assert "runToken" in again.words
 
 
-def test_a_metric_of_trlx_judges_the_models_answers(models: Models, tmp_path: Path) -> None:
+def test_a_trlx_metric_evaluates_the_models_answers(models: Models, tmp_path: Path) -> None:
     ended = carry_out("31-metric-of-trlx", models, tmp_path)
 
     judged = [record["eval_good"] for record in ended.trained.records() if "eval_good" in record]
@@ -340,7 +357,7 @@ def test_a_metric_of_trlx_judges_the_models_answers(models: Models, tmp_path: Pa
     assert set(judged) == {0.0}
 
 
-def test_batches_and_accumulated_batches_give_the_same_figures(
+def test_larger_and_accumulated_batches_give_the_same_figures(
     models: Models, tmp_path: Path
 ) -> None:
     figures = []
@@ -356,7 +373,7 @@ def test_batches_and_accumulated_batches_give_the_same_figures(
     assert figures[2] == pytest.approx(figures[0], rel=1e-5)
 
 
-def test_packed_rows_of_gpt_oss_do_not_see_each_other(models: Models, tmp_path: Path) -> None:
+def test_packed_rows_of_gpt_oss_do_not_attend_to_each_other(models: Models, tmp_path: Path) -> None:
     name = "09-packing-gpt-oss"
     for place in ("packed", "rows"):
         (tmp_path / place).mkdir()
@@ -366,5 +383,10 @@ def test_packed_rows_of_gpt_oss_do_not_see_each_other(models: Models, tmp_path: 
     packed = carry_out(name, models, tmp_path / "packed")
     rows = carry_out(name, models, tmp_path / "rows", **alone)
 
-    assert (packed.verdict, len(packed.rows), len(rows.rows)) == ("Succeeded", 1, 4), packed.words
+    assert (packed.verdict, packed.words) == ("Succeeded", "")
+    assert list(rows.rows) == sorted(map(whole, WAITING))
+    (pack,) = packed.rows
+    assert sorted(pack.text.split(END)) == sorted(
+        ["", *(said.removesuffix(END) for said in WAITING)]
+    )
     assert packed.trained.losses() == pytest.approx(rows.trained.losses(), rel=1e-5)

@@ -40,7 +40,7 @@ def notes_of(folder: Path, versions: bytes, monkeypatch: pytest.MonkeyPatch) -> 
         b'{"model": {"files": 1e999}}',
     ],
 )
-def test_a_report_that_is_none_hides_no_success(
+def test_an_invalid_report_does_not_hide_a_success(
     versions: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (note,) = notes_of(tmp_path, versions, monkeypatch)

@@ -64,7 +64,7 @@ def test_every_key_of_the_schema_has_values_to_draw() -> None:
 
 
 @pytest.mark.slow
-def test_our_own_keys_are_those_that_trl_has_not() -> None:
+def test_our_own_keys_are_those_that_trl_lacks() -> None:
     from trl.scripts.sft import make_parser
 
     theirs = {action.dest for action in make_parser()._actions}
@@ -72,7 +72,7 @@ def test_our_own_keys_are_those_that_trl_has_not() -> None:
     assert {*SCHEMA.properties} - theirs - {"env"} == OURS
 
 
-def test_the_same_seed_makes_the_same_configs() -> None:
+def test_the_same_seed_generates_the_same_configs() -> None:
     once, again = (list(fuzz(SCHEMA, seed=3, count=50)) for _ in range(2))
 
     assert once == again
@@ -123,14 +123,14 @@ def _compare_with_parser(place: Path, count: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", TRAINED)
-def test_what_the_check_accepts_trains_and_what_it_says_would_stop_stops(
+def test_accepted_configs_train_and_refused_ones_stop(
     tmp_path: Path, quiet: None, count: int
 ) -> None:
     _compare_with_training(tmp_path, count)
 
 
 @pytest.mark.soak
-def test_what_the_check_accepts_trains_in_3000_trainings(tmp_path: Path, quiet: None) -> None:
+def test_accepted_configs_train_in_3000_trainings(tmp_path: Path, quiet: None) -> None:
     _compare_with_training(tmp_path, TRAINED_IN_SOAK)
 
 

@@ -39,7 +39,7 @@ def test_a_fetched_model_is_estimated(tmp_path: Path) -> None:
     assert expected.total > expected.weights > 4 * 10**9
 
 
-def test_an_attempts_adjustments_count(tmp_path: Path) -> None:
+def test_an_attempts_adjustments_are_included(tmp_path: Path) -> None:
     run, paths = a_parsed_run(), a_model(tmp_path)
     smaller = a_parsed_run(adjustments={"per_device_train_batch_size": 1})
 
@@ -58,19 +58,19 @@ def test_an_attempts_adjustments_count(tmp_path: Path) -> None:
         pytest.param({**MODEL, "quantization_config": 7}, id="more nonsense"),
     ],
 )
-def test_a_model_that_says_too_little_is_no_trouble(
+def test_a_model_with_too_little_information_has_no_estimate(
     tmp_path: Path, config: Mapping[str, Any]
 ) -> None:
     assert expect_memory(a_parsed_run(), GPU, a_model(tmp_path, config), {}) is None
 
 
-def test_a_config_that_nobody_understands_is_no_trouble(tmp_path: Path) -> None:
+def test_a_config_that_cannot_be_evaluated_has_no_estimate(tmp_path: Path) -> None:
     run = a_parsed_run(adjustments={"per_device_train_batch_size": "many"})
 
     assert expect_memory(run, GPU, a_model(tmp_path), {}) is None
 
 
-def test_every_process_of_a_world_needs_its_own(tmp_path: Path) -> None:
+def test_every_process_has_its_own_overhead(tmp_path: Path) -> None:
     paths = a_model(tmp_path)
     alone = expect_memory(a_parsed_run(), GPU, paths, {})
     together = expect_memory(a_parsed_run(world=World(processes_per_node=2)), GPU, paths, {})
@@ -80,7 +80,7 @@ def test_every_process_of_a_world_needs_its_own(tmp_path: Path) -> None:
     assert together.overhead > alone.overhead
 
 
-def test_the_ranks_own_account_does_not_hide_it(tmp_path: Path) -> None:
+def test_progress_of_the_ranks_does_not_hide_the_estimate(tmp_path: Path) -> None:
     workspace = Workspace(root=tmp_path)
     reporter = Reporter(workspace, silent, 60, attempt=1)
     reporter.note_memory(7)

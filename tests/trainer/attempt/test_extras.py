@@ -77,7 +77,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("merging", "message"), FAILURES)
-def test_a_merge_that_fails_is_told_and_the_run_is_a_success(
+def test_a_failed_merge_is_noted_and_the_run_succeeds(
     job: Job, merging: Merging, message: str
 ) -> None:
     outcome = job.carry_on(merging)
@@ -92,7 +92,7 @@ def test_a_merge_that_fails_is_told_and_the_run_is_a_success(
 
 
 @pytest.mark.parametrize(("merging", "message"), FAILURES)
-def test_the_same_job_run_again_only_merges(job: Job, merging: Merging, message: str) -> None:
+def test_running_the_same_job_again_only_merges(job: Job, merging: Merging, message: str) -> None:
     job.carry_on(merging)
 
     outcome = job.run_again(Merging())
@@ -104,14 +104,14 @@ def test_the_same_job_run_again_only_merges(job: Job, merging: Merging, message:
     assert b"With the adapter merged into it" in job.store.read("model/README.md")
 
 
-def test_what_to_do_about_it_is_told_however_long_the_reason_is(job: Job) -> None:
+def test_the_remedy_is_shown_however_long_the_reason_is(job: Job) -> None:
     outcome = job.carry_on(failing(Reason.INTERNAL, "x" * 5000))
 
     (note,) = Outcome.from_json(outcome.to_json()).notes
     assert note.message.endswith(f"x…{AGAIN}")
 
 
-def test_a_note_about_a_merge_holds_no_secret(job: Job) -> None:
+def test_a_note_about_a_merge_contains_no_secret(job: Job) -> None:
     job.environment = {"API_KEY": "s3cret-of-a-pod"}
 
     outcome = job.carry_on(failing(Reason.INTERNAL, "no such model: s3cret-of-a-pod"))
@@ -119,7 +119,7 @@ def test_a_note_about_a_merge_holds_no_secret(job: Job) -> None:
     assert "s3cret" not in outcome.notes[0].message
 
 
-def test_what_is_merged_is_not_merged_again(job: Job) -> None:
+def test_a_merged_model_is_not_merged_again(job: Job) -> None:
     merging = Merging()
     job.carry_on(merging)
 
@@ -129,7 +129,7 @@ def test_what_is_merged_is_not_merged_again(job: Job) -> None:
     assert outcome.notes == ()
 
 
-def test_a_merged_model_that_somebody_has_deleted_is_made_again_without_training(job: Job) -> None:
+def test_a_deleted_merged_model_is_created_again_without_training(job: Job) -> None:
     job.carry_on(Merging())
     job.store.delete(["model/model.safetensors"])
 
@@ -139,9 +139,7 @@ def test_a_merged_model_that_somebody_has_deleted_is_made_again_without_training
 
 
 @pytest.mark.parametrize("manifest", [b"{", b'{"version": 99}', b'{"version": 1, "files": []}'])
-def test_a_manifest_of_a_merged_model_that_is_none_counts_for_nothing(
-    job: Job, manifest: bytes
-) -> None:
+def test_an_invalid_manifest_of_a_merged_model_is_ignored(job: Job, manifest: bytes) -> None:
     job.store.write("merged.json", manifest)
 
     job.run_again(Merging())
@@ -162,7 +160,7 @@ def test_a_manifest_of_a_merged_model_that_is_none_counts_for_nothing(
         ),
     ],
 )
-def test_what_may_pass_is_for_the_next_attempt_which_only_merges(
+def test_a_temporary_merge_failure_is_retried_by_an_attempt_that_only_merges(
     job: Job, failure: Failure, reason: Reason
 ) -> None:
     with pytest.raises(AttemptFailed, match="training is complete") as caught:
@@ -186,7 +184,7 @@ def test_what_may_pass_is_for_the_next_attempt_which_only_merges(
         (Reason.STORE_FULL, None, False),
     ],
 )
-def test_a_store_that_does_not_take_the_merged_model_has_the_adapter(
+def test_a_store_that_refuses_the_merged_model_keeps_the_adapter(
     job: Job,
     monkeypatch: pytest.MonkeyPatch,
     reason: Reason,
@@ -212,7 +210,7 @@ def test_a_store_that_does_not_take_the_merged_model_has_the_adapter(
     assert job.is_merged
 
 
-def test_a_stop_ends_a_merge_and_the_next_attempt_makes_up_for_it(job: Job) -> None:
+def test_a_stop_aborts_a_merge_and_the_next_attempt_repeats_it(job: Job) -> None:
     stop = StopRequest()
 
     with pytest.raises(Interrupted):
@@ -233,7 +231,7 @@ def test_a_stop_ends_a_merge_and_the_next_attempt_makes_up_for_it(job: Job) -> N
     ],
     ids=["done", "failed", "killed", "to be tried again"],
 )
-def test_that_an_attempt_merges_is_noted_while_it_does(job: Job, merging: Merging) -> None:
+def test_a_running_merge_is_marked_in_the_store(job: Job, merging: Merging) -> None:
     seen: list[list[str]] = []
     merging.also = lambda: seen.append(job.store.names())
 
@@ -244,7 +242,7 @@ def test_that_an_attempt_merges_is_noted_while_it_does(job: Job, merging: Mergin
     assert "merging.json" not in job.store.names()
 
 
-def test_a_stop_leaves_no_note_of_a_merge_that_is_under_way(job: Job) -> None:
+def test_a_stop_removes_the_mark_of_a_running_merge(job: Job) -> None:
     stop = StopRequest()
 
     with pytest.raises(Interrupted):
@@ -253,8 +251,8 @@ def test_a_stop_leaves_no_note_of_a_merge_that_is_under_way(job: Job) -> None:
     assert "merging.json" not in job.store.names()
 
 
-def test_a_merge_that_took_the_whole_pod_with_it_is_told_by_the_next_attempt(job: Job) -> None:
-    """Where the kernel kills all of a container for its memory, nobody is left to tell it."""
+def test_a_merge_that_killed_its_pod_is_reported_by_the_next_attempt(job: Job) -> None:
+    """When the kernel kills all processes of a container, none of them can report it."""
     begin(job.store, 1, StopRequest())
     job.run, merging = replace(job.run, attempt=2), Merging()
 
@@ -267,7 +265,7 @@ def test_a_merge_that_took_the_whole_pod_with_it_is_told_by_the_next_attempt(job
 
 
 @pytest.mark.parametrize("note", [b'{"attempt": 1}', b'{"attempt": 3}', b"{", b'{"attempt": "x"}'])
-def test_a_job_that_is_created_again_merges_though_an_earlier_one_was_killed(
+def test_a_job_that_is_created_again_merges_even_if_an_earlier_one_was_killed(
     job: Job, note: bytes
 ) -> None:
     job.store.write("merging.json", note)
@@ -277,7 +275,7 @@ def test_a_job_that_is_created_again_merges_though_an_earlier_one_was_killed(
     assert job.is_merged
 
 
-def test_a_base_model_that_has_changed_is_not_merged_into(job: Job) -> None:
+def test_a_changed_base_model_is_not_merged(job: Job) -> None:
     (job.base / "model.safetensors").write_bytes(b"another base")
     merging = Merging()
 
@@ -289,7 +287,7 @@ def test_a_base_model_that_has_changed_is_not_merged_into(job: Job) -> None:
     )
 
 
-def test_a_base_model_that_is_gone_is_told_and_the_run_stays_a_success(job: Job) -> None:
+def test_a_missing_base_model_is_noted_and_the_run_still_succeeds(job: Job) -> None:
     (job.base / "config.json").unlink()
 
     outcome = job.run_again(Merging())
@@ -299,7 +297,7 @@ def test_a_base_model_that_is_gone_is_told_and_the_run_stays_a_success(job: Job)
     assert str(job.base) in outcome.notes[0].message
 
 
-def test_a_base_of_the_hub_is_merged_into_as_it_was_for_the_training(tmp_path: Path) -> None:
+def test_a_hub_model_is_merged_at_the_revision_of_the_training(tmp_path: Path) -> None:
     job = Job(tmp_path, model_name_or_path="org/base")
     merging = Merging()
 
@@ -309,7 +307,7 @@ def test_a_base_of_the_hub_is_merged_into_as_it_was_for_the_training(tmp_path: P
     assert merging.configs[0]["model_revision"] == "c0ffee"
 
 
-def test_merging_is_one_process_whatever_shared_the_training(tmp_path: Path) -> None:
+def test_merging_uses_a_single_process_after_any_kind_of_training(tmp_path: Path) -> None:
     job = Job(tmp_path, accelerate_config="zero3", attn_implementation="flash_attention_2")
     merging = Merging()
 
@@ -321,7 +319,7 @@ def test_merging_is_one_process_whatever_shared_the_training(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("node", [0, 1])
-def test_of_several_nodes_the_first_one_makes_extras(job: Job, node: int) -> None:
+def test_only_the_first_of_several_nodes_creates_extras(job: Job, node: int) -> None:
     merging = Merging()
     context: Any = mock.Mock(spec=AttemptContext, node=node)
     if node != 0:
@@ -341,7 +339,7 @@ def pushed(tmp_path: Path, hub: HubStub) -> Job:
     return job
 
 
-def test_a_push_that_fails_keeps_nobody_from_the_merged_model(pushed: Job, hub: HubStub) -> None:
+def test_a_failed_push_does_not_prevent_the_merged_model(pushed: Job, hub: HubStub) -> None:
     pushed.environment = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": "hf_revoked"}
 
     with pytest.raises(AttemptFailed, match="training is complete") as caught:
@@ -352,7 +350,7 @@ def test_a_push_that_fails_keeps_nobody_from_the_merged_model(pushed: Job, hub: 
     assert pushed.is_merged
 
 
-def test_a_push_that_nobody_foresaw_to_fail_keeps_nobody_from_the_merged_model(
+def test_an_unexpected_error_of_a_push_does_not_prevent_the_merged_model(
     pushed: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -367,14 +365,14 @@ def test_a_push_that_nobody_foresaw_to_fail_keeps_nobody_from_the_merged_model(
     assert pushed.is_merged
 
 
-def test_a_merge_that_fails_keeps_nobody_from_the_hub(pushed: Job, hub: HubStub) -> None:
+def test_a_failed_merge_does_not_prevent_the_push(pushed: Job, hub: HubStub) -> None:
     outcome = pushed.carry_on(failing(Reason.MERGE_DIFFERS, "it computes something else"))
 
     assert outcome.notes[0].reason == NoteReason.EXTRA_MISSING
     assert hub.files["main"]["a.safetensors"] == b"adapter"
 
 
-def test_to_make_up_for_a_merge_pushes_nothing_again(pushed: Job, hub: HubStub) -> None:
+def test_a_repeated_merge_pushes_nothing_again(pushed: Job, hub: HubStub) -> None:
     pushed.carry_on(failing(Reason.MERGE_DIFFERS, "it computes something else"))
     commits = hub.asked("/commit/")
 

@@ -51,13 +51,13 @@ def a_copy(model: Path, place: Path) -> Path:
     return Path(shutil.copytree(model, place / "model"))
 
 
-def test_the_trap_works(trap: Path) -> None:
+def test_the_test_trap_detects_executed_code(trap: Path) -> None:
     pickle.loads(pickle.dumps(Touching(trap)))  # noqa: S301 - the test's own
 
     assert trap.exists()
 
 
-def test_pickled_weights_run_no_code(
+def test_pickled_weights_execute_no_code(
     tmp_path: Path, trap: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     import torch
@@ -70,7 +70,7 @@ def test_pickled_weights_run_no_code(
 
 
 @pytest.mark.parametrize("auto_class", ["AutoConfig", "AutoModelForCausalLM", "AutoTokenizer"])
-def test_code_in_a_models_folder_is_not_run(
+def test_code_in_a_models_directory_is_not_executed(
     tmp_path: Path, trap: Path, tiny_model: Path, dialogues: Path, auto_class: str
 ) -> None:
     model = a_copy(tiny_model, tmp_path)
@@ -88,7 +88,7 @@ def test_code_in_a_models_folder_is_not_run(
     assert not trap.exists()
 
 
-def test_a_script_beside_the_data_is_not_run(
+def test_a_script_next_to_the_data_is_not_executed(
     tmp_path: Path, trap: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     data = Path(shutil.copytree(dialogues, tmp_path / "data"))
@@ -99,7 +99,7 @@ def test_a_script_beside_the_data_is_not_run(
     assert not trap.exists()
 
 
-def test_a_data_sets_own_script_is_refused(
+def test_a_datasets_own_script_is_refused(
     tmp_path: Path, trap: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     data = Path(shutil.copytree(dialogues, tmp_path / "data"))
@@ -117,7 +117,7 @@ def test_a_data_sets_own_script_is_refused(
         "{{ self.__init__.__globals__.__builtins__.__import__('os').mkdir('TRAP') }}",
     ],
 )
-def test_a_chat_template_gets_out_of_its_sandbox_nowhere(
+def test_a_chat_template_cannot_escape_its_sandbox(
     tmp_path: Path, trap: Path, tiny_model: Path, dialogues: Path, template: str
 ) -> None:
     file = tmp_path / "template.jinja"
@@ -128,7 +128,7 @@ def test_a_chat_template_gets_out_of_its_sandbox_nowhere(
     assert_refused(trained, trap)
 
 
-def test_a_link_in_a_data_folder_gives_no_more_than_the_process_may_read(
+def test_a_link_in_a_data_directory_exposes_only_what_the_process_may_read(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     data = Path(shutil.copytree(dialogues, tmp_path / "data"))

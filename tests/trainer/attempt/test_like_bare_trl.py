@@ -88,7 +88,7 @@ def compared(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ],
     ),
 )
-def test_every_figure_of_every_step_is_that_of_a_bare_trl_sft(
+def test_every_figure_of_every_step_equals_that_of_bare_trl(
     tmp_path: Path, tiny_model: Path, dialogues: Path, config: dict[str, Any]
 ) -> None:
     bare = bare_trl(tmp_path, tiny_model, dialogues, **SAVED, **config)

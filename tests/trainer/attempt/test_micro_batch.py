@@ -44,17 +44,17 @@ def test_a_larger_gpu_gets_larger_micro_batches_and_the_same_step(tmp_path: Path
     assert small[0] * small[1] == large[0] * large[1] == 24
 
 
-def test_the_smallest_of_its_gpus_decides(tmp_path: Path) -> None:
+def test_the_smallest_gpu_limits_the_micro_batch(tmp_path: Path) -> None:
     assert chosen(tmp_path, gpus(80, 10)) == chosen(tmp_path, gpus(10))
 
 
-def test_a_gpu_that_the_job_was_not_promised_does_not_count(tmp_path: Path) -> None:
+def test_a_gpu_that_the_job_did_not_request_does_not_count(tmp_path: Path) -> None:
     found = replace(gpus(80, 10), gpus=1)
 
     assert chosen(tmp_path, found) == chosen(tmp_path, gpus(80))
 
 
-def test_without_a_gpu_rows_are_single(tmp_path: Path) -> None:
+def test_without_a_gpu_the_micro_batch_is_one_row(tmp_path: Path) -> None:
     assert chosen(tmp_path, Hardware(gpus=0, cpus=4)) == (1, 24)
 
 
@@ -65,7 +65,7 @@ def test_without_a_gpu_rows_are_single(tmp_path: Path) -> None:
         pytest.param({**MODEL, "hidden_size": "wide"}, id="nonsense"),
     ],
 )
-def test_a_model_that_cannot_be_estimated_has_single_rows_and_that_is_said(
+def test_a_model_that_cannot_be_estimated_gets_single_rows_and_a_log_line(
     tmp_path: Path, model: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     run = a_parsed_run(**AUTO)
@@ -84,13 +84,13 @@ def test_a_model_that_cannot_be_estimated_has_single_rows_and_that_is_said(
         pytest.param(a_parsed_run(**AUTO, adjustments={BATCH: 3, ACCUMULATION: 8}), id="adjusted"),
     ],
 )
-def test_what_is_a_number_already_stays(run: ParsedRun) -> None:
+def test_a_numeric_batch_size_is_unchanged(run: ParsedRun) -> None:
     nobody: Any = None
 
     assert settle_micro_batch(run, nobody, {}) is run
 
 
-def test_the_ranks_own_account_does_not_hide_what_was_chosen(tmp_path: Path) -> None:
+def test_progress_of_the_ranks_does_not_hide_the_chosen_micro_batch(tmp_path: Path) -> None:
     workspace = Workspace(root=tmp_path)
     reporter = Reporter(workspace, silent, 60, attempt=1)
     reporter.note_micro_batch(4)
@@ -101,7 +101,7 @@ def test_the_ranks_own_account_does_not_hide_what_was_chosen(tmp_path: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_run_trains_as_with_the_numbers_and_records_them(
+def test_an_automatic_batch_size_trains_like_the_number_and_is_recorded(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     def train(name: str, **config: Any) -> in_process.Trained:

@@ -9,6 +9,8 @@ step with a tiny model, in the test's own process.
 import logging
 import shutil
 import signal
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -51,9 +53,32 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     signal.signal(signal.SIGTERM, handler)
 
 
+def compute_on_and_on() -> None:
+    while True:
+        pass
+
+
+@pytest.mark.slow
+def test_what_computes_on_and_on_is_given_up_and_what_waits_is_not() -> None:
+    from trainer.mutations.attempts import TookTooLong, bounded
+
+    with bounded(busy=0.1):
+        time.sleep(0.5)
+    with pytest.raises(TookTooLong), bounded(busy=0.1):
+        compute_on_and_on()
+
+
+@pytest.mark.slow
+def test_what_waits_for_good_is_given_up() -> None:
+    from trainer.mutations.attempts import TookTooLong, bounded
+
+    with pytest.raises(TookTooLong), bounded(idle=0.1):
+        threading.Event().wait()
+
+
 @pytest.mark.slow
 @SOME
-def test_no_spoiled_config_gives_a_traceback_or_is_trained_with_in_silence(
+def test_no_corrupted_config_causes_a_traceback_or_a_silent_success(
     tiny_model: Path, dialogues: Path, count: int
 ) -> None:
     _spoil_configs(tiny_model, dialogues, count)
@@ -61,27 +86,27 @@ def test_no_spoiled_config_gives_a_traceback_or_is_trained_with_in_silence(
 
 @pytest.mark.slow
 @SOME_FILES
-def test_no_spoiled_data_file_is_trained_on_in_silence(tiny_model: Path, count: int) -> None:
+def test_no_corrupted_data_file_is_trained_on_silently(tiny_model: Path, count: int) -> None:
     _spoil_files(tiny_model, count)
 
 
 @pytest.mark.slow
 @SOME_MODELS
-def test_no_spoiled_model_is_trained(
+def test_no_corrupted_model_is_trained(
     tiny_model: Path, dialogues: Path, tmp_path: Path, count: int
 ) -> None:
     _spoil_models(tiny_model, dialogues, tmp_path, count)
 
 
 @pytest.mark.soak
-def test_none_of_1000_spoiled_configs_gives_a_traceback_or_a_silent_success(
+def test_none_of_1000_corrupted_configs_causes_a_traceback_or_a_silent_success(
     tiny_model: Path, dialogues: Path
 ) -> None:
     _spoil_configs(tiny_model, dialogues, IN_SOAK)
 
 
 @pytest.mark.soak
-def test_none_of_1000_spoiled_data_files_is_trained_on_in_silence(tiny_model: Path) -> None:
+def test_none_of_1000_corrupted_data_files_is_trained_on_silently(tiny_model: Path) -> None:
     _spoil_files(tiny_model, IN_SOAK)
 
 

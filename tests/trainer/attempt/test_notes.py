@@ -37,13 +37,11 @@ def noted(trained: Trained) -> dict[str, str]:
     return {f"{note.severity} {note.reason}": note.message for note in notes}
 
 
-def test_a_run_of_which_nothing_is_to_be_known_has_no_notes(
-    tmp_path: Path, tiny_model: Path
-) -> None:
+def test_an_uneventful_run_has_no_notes(tmp_path: Path, tiny_model: Path) -> None:
     assert noted(train(tmp_path, tiny_model, data(tmp_path, GOOD))) == {}
 
 
-def test_rows_left_out_are_noted_wherever_a_user_looks(tmp_path: Path, tiny_model: Path) -> None:
+def test_omitted_rows_are_noted_wherever_a_user_looks(tmp_path: Path, tiny_model: Path) -> None:
     rows = [*GOOD, {"prompt": "Where?", "completion": None}, {"prompt": None, "completion": "x"}]
 
     done = train(tmp_path, tiny_model, data(tmp_path, rows))
@@ -57,7 +55,7 @@ def test_rows_left_out_are_noted_wherever_a_user_looks(tmp_path: Path, tiny_mode
     )
 
 
-def test_answers_that_are_cut_are_noted(tmp_path: Path, tiny_model: Path) -> None:
+def test_truncated_answers_are_noted(tmp_path: Path, tiny_model: Path) -> None:
     rows = [{"prompt": "Where? ", "completion": "At pier 9, " * 20} for _ in range(8)]
 
     notes = noted(train(tmp_path, tiny_model, data(tmp_path, rows), max_length=32))
@@ -69,7 +67,7 @@ def test_answers_that_are_cut_are_noted(tmp_path: Path, tiny_model: Path) -> Non
     )
 
 
-def test_tool_calls_that_the_chat_template_leaves_out_are_noted(
+def test_tool_calls_that_the_chat_template_drops_are_noted(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     call = {"type": "function", "function": {"name": "find", "arguments": {"boat": 0}}}
@@ -89,7 +87,7 @@ def test_tool_calls_that_the_chat_template_leaves_out_are_noted(
     }
 
 
-def test_a_row_that_the_chat_template_refuses_is_counted_and_the_way_out_noted(
+def test_rows_that_the_chat_template_refuses_are_counted_and_noted_with_a_remedy(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     model = with_template(tiny_model, tmp_path / "model", "gemma")
@@ -106,7 +104,7 @@ def test_a_row_that_the_chat_template_refuses_is_counted_and_the_way_out_noted(
     assert "set merge_system_message: true" in notes["Warning TemplateRefuses"]
 
 
-def test_rows_of_a_stream_are_said_not_to_be_counted(tmp_path: Path, tiny_model: Path) -> None:
+def test_rows_of_a_stream_are_noted_as_not_counted(tmp_path: Path, tiny_model: Path) -> None:
     notes = noted(train(tmp_path, tiny_model, data(tmp_path, GOOD), dataset_streaming=True))
 
     assert list(notes) == ["Info NotKnown"]
@@ -121,7 +119,7 @@ def test_rows_of_a_stream_are_said_not_to_be_counted(tmp_path: Path, tiny_model:
         pytest.param({"max_rows_left_out": 1}, False, id="all may be"),
     ],
 )
-def test_a_run_that_would_leave_out_too_many_rows_fails_before_training(
+def test_a_run_that_would_omit_too_many_rows_fails_before_training(
     config: dict[str, Any], is_refused: bool, tmp_path: Path, tiny_model: Path
 ) -> None:
     rows = [{**row, "completion": None} if place < 6 else row for place, row in enumerate(GOOD)]
@@ -137,7 +135,7 @@ def test_a_run_that_would_leave_out_too_many_rows_fails_before_training(
         assert "raise max_rows_left_out" in done.words()
 
 
-def test_a_run_that_was_complete_already_says_that_nothing_was_trained(
+def test_a_run_that_was_already_complete_notes_that_nothing_was_trained(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     rows = data(tmp_path, GOOD)
@@ -152,7 +150,7 @@ def test_a_run_that_was_complete_already_says_that_nothing_was_trained(
     assert "spec.runToken" in notes["Info NothingTrained"]
 
 
-def test_a_data_file_that_was_corrected_since_is_named_with_both_digests(
+def test_a_data_file_corrected_since_is_named_with_both_digests(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     from hashlib import sha256
@@ -172,7 +170,7 @@ def test_a_data_file_that_was_corrected_since_is_named_with_both_digests(
     assert again.outcome.artifact is not None
 
 
-def test_a_model_that_was_replaced_since_is_named(tmp_path: Path) -> None:
+def test_a_model_replaced_since_is_named(tmp_path: Path) -> None:
     model, rows = a_model(tmp_path / "model"), data(tmp_path, GOOD)
     train(tmp_path, model, rows)
     config = json.loads((model / "config.json").read_text())
@@ -183,7 +181,7 @@ def test_a_model_that_was_replaced_since_is_named(tmp_path: Path) -> None:
     assert "the base model has changed since: config.json" in notes["Warning InputsChanged"]
 
 
-def test_data_that_is_gone_since_harms_no_complete_run(tmp_path: Path, tiny_model: Path) -> None:
+def test_deleted_data_do_not_affect_a_complete_run(tmp_path: Path, tiny_model: Path) -> None:
     rows = data(tmp_path, GOOD)
     train(tmp_path, tiny_model, rows)
     rows.unlink()
@@ -193,7 +191,7 @@ def test_data_that_is_gone_since_harms_no_complete_run(tmp_path: Path, tiny_mode
     assert list(noted(again)) == ["Info NothingTrained"]
 
 
-def test_notes_of_the_training_are_kept_for_who_asks_again(
+def test_notes_of_the_training_are_kept_for_a_later_attempt(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     rows = data(tmp_path, [*GOOD, {"prompt": "Where?", "completion": None}])
@@ -206,7 +204,7 @@ def test_notes_of_the_training_are_kept_for_who_asks_again(
 
 
 @pytest.mark.parametrize("model_type", ["llama", "olmo"], ids=["known", "known when loaded"])
-def test_weights_that_the_files_lack_are_refused_by_name(tmp_path: Path, model_type: str) -> None:
+def test_weights_missing_in_the_files_are_refused_by_name(tmp_path: Path, model_type: str) -> None:
     whole = a_model(tmp_path / "model", model_type, tie_word_embeddings=False)
     model = _without(whole, "lm_head.weight")
 
@@ -219,7 +217,7 @@ def test_weights_that_the_files_lack_are_refused_by_name(tmp_path: Path, model_t
     assert done.outcome.step == 0
 
 
-def test_weights_that_the_architecture_has_no_place_for_are_noted(tmp_path: Path) -> None:
+def test_weights_without_a_counterpart_in_the_architecture_are_noted(tmp_path: Path) -> None:
     model = _with_more(a_model(tmp_path / "model"), "model.layers.7.extra.weight")
 
     notes = noted(train(tmp_path, model, data(tmp_path, GOOD)))
@@ -240,7 +238,7 @@ def test_weights_that_the_architecture_has_no_place_for_are_noted(tmp_path: Path
         pytest.param("bfloat16", "", id="like the base model"),
     ],
 )
-def test_a_whole_model_in_another_precision_than_its_base_is_noted(
+def test_a_full_model_in_another_precision_than_its_base_is_noted(
     dtype: str | None, message: str, tmp_path: Path
 ) -> None:
     import torch
@@ -268,7 +266,7 @@ def test_a_whole_model_in_another_precision_than_its_base_is_noted(
             [{**row, "text": "x"} for row in GOOD],
             {"dataset_text_field": "body"},
             "dataset_text_field (body) has no effect: the data has prompt",
-            id="a text field beside prompts",
+            id="a text field and prompts",
         ),
         pytest.param(
             GOOD,
@@ -278,7 +276,7 @@ def test_a_whole_model_in_another_precision_than_its_base_is_noted(
         ),
     ],
 )
-def test_a_key_that_has_no_effect_is_noted(
+def test_a_key_without_effect_is_noted(
     rows: list[Any], config: dict[str, Any], message: str, tmp_path: Path, tiny_model: Path
 ) -> None:
     notes = noted(train(tmp_path, tiny_model, data(tmp_path, rows * 2), **config))
@@ -286,7 +284,7 @@ def test_a_key_that_has_no_effect_is_noted(
     assert notes["Warning NoEffect"].startswith(message)
 
 
-def test_a_secret_in_a_row_is_in_no_note(
+def test_a_secret_in_a_row_appears_in_no_note(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "correct-horse-battery")

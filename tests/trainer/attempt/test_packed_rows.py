@@ -36,7 +36,7 @@ def mamba(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return a_model(tmp_path_factory.mktemp("mamba"), "mamba", state_size=8)
 
 
-def test_a_model_whose_rows_see_each_other_is_refused_before_it_is_loaded(
+def test_a_model_whose_packed_rows_mix_is_refused_before_it_is_loaded(
     tmp_path: Path, mamba: Path
 ) -> None:
     from finetune_trainer.ranks import training
@@ -52,7 +52,7 @@ def test_a_model_whose_rows_see_each_other_is_refused_before_it_is_loaded(
 
 
 @nobody_has_measured
-def test_a_model_that_nobody_measured_is_tried_before_the_first_step(
+def test_an_unmeasured_model_is_tested_before_the_first_step(
     table: mock.Mock, tmp_path: Path, mamba: Path
 ) -> None:
     trained = train(tmp_path, mamba, data_of(tmp_path, ROWS), **PACKED)
@@ -65,7 +65,7 @@ def test_a_model_that_nobody_measured_is_tried_before_the_first_step(
 
 @pytest.mark.parametrize("tuning", [WHOLE, {}], ids=["whole", "adapter"])
 @pytest.mark.parametrize("named", keeping(("eager",), [None, "eager"]))
-def test_one_that_keeps_rows_apart_is_trained_as_if_it_had_not_been_tried(
+def test_an_unmeasured_model_that_isolates_rows_trains_like_a_measured_one(
     tmp_path: Path, tiny_model: Path, named: str | None, tuning: dict[str, Any]
 ) -> None:
     config = {**tuning, "packing": True, "attn_implementation": named}
@@ -79,7 +79,7 @@ def test_one_that_keeps_rows_apart_is_trained_as_if_it_had_not_been_tried(
 
 
 @nobody_has_measured
-def test_one_that_computes_no_packs_is_told_with_what_to_leave_out(
+def test_a_model_that_cannot_compute_packed_rows_is_refused_with_a_remedy(
     table: mock.Mock, tmp_path: Path, tiny_model: Path
 ) -> None:
     from transformers import LlamaForCausalLM

@@ -61,7 +61,7 @@ def supervise(place: Path, environment: Mapping[str, str], world: World) -> tupl
         ),
     ],
 )
-def test_a_job_whose_gpus_did_not_arrive_ends_before_it_fetches(
+def test_a_job_without_its_requested_gpus_ends_before_it_fetches(
     tmp_path: Path, driver: Path, settings: dict[str, object], reason: str, exit_code: ExitCode
 ) -> None:
     found, outcome = supervise(tmp_path, variables(driver, **settings), TWO_GPUS)
@@ -72,7 +72,7 @@ def test_a_job_whose_gpus_did_not_arrive_ends_before_it_fetches(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_job_of_gpus_never_falls_back_to_the_cpu(tmp_path: Path) -> None:
+def test_a_gpu_job_never_falls_back_to_the_cpu(tmp_path: Path) -> None:
     found, outcome = supervise(tmp_path, variables(tmp_path), TWO_GPUS)
 
     assert outcome.failure is not None

@@ -123,7 +123,7 @@ def weights(trained: Trained) -> bytes:
         ],
     ),
 )
-def test_a_resumed_run_is_the_uninterrupted_one_in_every_figure(
+def test_a_resumed_run_equals_the_uninterrupted_one_in_every_figure(
     tiny_model: Path,
     sayings: Path,
     tmp_path: Path,
@@ -151,7 +151,7 @@ def saved_steps(trained: Trained) -> list[int]:
     ("minutes", "is_saved"),
     [pytest.param(1e-6, True, id="long passed"), pytest.param(600, False, id="far off")],
 )
-def test_a_checkpoint_is_saved_when_its_time_has_come(
+def test_a_checkpoint_is_saved_when_it_is_due(
     tiny_model: Path, sayings: Path, tmp_path: Path, minutes: float, is_saved: bool
 ) -> None:
     trained = carry_out_here(
@@ -162,7 +162,7 @@ def test_a_checkpoint_is_saved_when_its_time_has_come(
     assert bool(saved_steps(trained)) == is_saved
 
 
-def test_how_long_saving_held_training_up_is_in_the_next_record(
+def test_the_time_that_saving_delayed_training_is_in_the_next_record(
     tiny_model: Path, sayings: Path, tmp_path: Path
 ) -> None:
     trained = carry_out_here(

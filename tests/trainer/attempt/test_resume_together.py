@@ -39,7 +39,7 @@ def stop_after(workspace: Workspace, step: int, is_over: threading.Event) -> Non
             return
 
 
-def test_two_ranks_stop_at_one_step_and_go_on_exactly(
+def test_two_ranks_stop_at_the_same_step_and_resume_exactly(
     ranks: TwoRanks, tiny_model: Path, sayings: Path, tmp_path: Path
 ) -> None:
     config: dict[str, Any] = {**BUSY, "max_steps": 14, "gradient_accumulation_steps": 1}

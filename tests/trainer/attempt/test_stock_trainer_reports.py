@@ -101,7 +101,7 @@ def operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Operat
         pytest.param(3600.0, id="of its beginning and its end alone"),
     ],
 )
-def test_stock_trainers_progress_stands_in_the_status(
+def test_the_progress_of_a_stock_trainer_is_shown_in_the_status(
     operator: Operator,
     tiny_model: Path,
     tmp_path: Path,

@@ -40,7 +40,7 @@ def local(tmp_path: Path, **config: object) -> Run:
     return a_run(output=(tmp_path / "out").as_uri(), **{**defaults, **config})
 
 
-def test_a_missing_data_set_is_the_users_and_says_where_it_looked(tmp_path: Path) -> None:
+def test_a_missing_dataset_is_a_user_error_with_the_searched_location(tmp_path: Path) -> None:
     run = local(tmp_path, dataset_name=str(tmp_path / "missing"))
 
     exit_code, outcome = supervise(tmp_path, run.to_json())
@@ -52,7 +52,7 @@ def test_a_missing_data_set_is_the_users_and_says_where_it_looked(tmp_path: Path
     assert str(tmp_path / "missing") in outcome.failure.message
 
 
-def test_a_typo_is_told_before_anything_is_fetched(tmp_path: Path) -> None:
+def test_a_typo_is_reported_before_anything_is_fetched(tmp_path: Path) -> None:
     exit_code, outcome = supervise(tmp_path, local(tmp_path, learning_rte=1e-4).to_json())
 
     assert exit_code == ExitCode.USER
@@ -62,7 +62,9 @@ def test_a_typo_is_told_before_anything_is_fetched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("document", ["{", json.dumps({"version": 99})])
-def test_a_document_of_another_release_is_an_outcome_too(tmp_path: Path, document: str) -> None:
+def test_a_document_of_another_release_still_gives_an_outcome(
+    tmp_path: Path, document: str
+) -> None:
     exit_code, outcome = supervise(tmp_path, document)
 
     assert exit_code == ExitCode.INTERNAL
@@ -70,7 +72,7 @@ def test_a_document_of_another_release_is_an_outcome_too(tmp_path: Path, documen
     assert outcome.failure.category is Category.INTERNAL
 
 
-def test_an_attempt_trains_the_run_document_that_it_was_made_for_or_none(
+def test_an_attempt_trains_only_the_run_document_it_was_created_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted, older = local(tmp_path, seed=2).to_json(), local(tmp_path, seed=1).to_json()
@@ -85,7 +87,7 @@ def test_an_attempt_trains_the_run_document_that_it_was_made_for_or_none(
     assert digest(wanted) in outcome.failure.message
 
 
-def test_the_right_run_document_is_carried_out(
+def test_the_matching_run_document_is_executed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     document = local(tmp_path, learning_rte=1e-4).to_json()
@@ -104,10 +106,10 @@ class PanicException(BaseException):
     "error", [PanicException("called unwrap"), SystemExit(2), GeneratorExit(), MemoryError()]
 )
 @pytest.mark.parametrize("place", ["claim_output", "find_hardware"])
-def test_nothing_that_a_library_raises_costs_the_outcome(
+def test_any_exception_of_a_library_still_gives_an_outcome(
     place: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the attempt, and before it begins."""
+    """Both during the attempt and before it begins."""
 
     def give_up(*_: object, **__: object) -> None:
         raise error
@@ -136,7 +138,7 @@ def test_the_supervisor_never_imports_torch() -> None:
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
-def test_a_stop_is_heeded_while_a_store_does_not_answer(
+def test_a_stop_is_handled_while_a_store_does_not_respond(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):

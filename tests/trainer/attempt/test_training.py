@@ -126,7 +126,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory, data: Path) -> tuple
     return place / "out", done.stdout
 
 
-def test_finetune_run_leaves_an_adapter_and_tells_what_it_did(
+def test_finetune_run_produces_an_adapter_and_reports_its_progress(
     uninterrupted: tuple[Path, str],
 ) -> None:
     output, told = uninterrupted
@@ -154,7 +154,7 @@ def test_a_complete_run_is_not_trained_again(
 
 
 @pytest.mark.long
-def test_a_stopped_run_goes_on_and_ends_like_an_uninterrupted_one(
+def test_a_stopped_run_resumes_and_ends_like_an_uninterrupted_one(
     uninterrupted: tuple[Path, str], data: Path, tmp_path: Path
 ) -> None:
     run = a_run(tmp_path / "out", data)

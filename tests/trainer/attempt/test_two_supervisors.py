@@ -140,7 +140,7 @@ def test_a_stop_of_one_node_ends_both_at_the_same_step(story: Story) -> None:
     assert one.step == other.step == one.checkpoint_step == other.checkpoint_step
 
 
-def test_what_they_save_then_is_complete_with_the_parts_of_both(story: Story) -> None:
+def test_the_checkpoint_of_a_stop_contains_the_parts_of_both_nodes(story: Story) -> None:
     prefix = layout.checkpoint_prefix(story.stopped[0].step)
 
     assert {
@@ -151,7 +151,7 @@ def test_what_they_save_then_is_complete_with_the_parts_of_both(story: Story) ->
     } <= story.checkpoint
 
 
-def test_a_node_that_loses_the_other_ends_and_says_where_that_was(story: Story) -> None:
+def test_a_node_that_loses_the_other_ends_and_names_its_location(story: Story) -> None:
     outcome = story.left_alone
 
     assert story.left_alone_code == ExitCode.INFRASTRUCTURE
@@ -164,7 +164,7 @@ def test_a_node_that_loses_the_other_ends_and_says_where_that_was(story: Story) 
     assert outcome.resumed_from_step == story.stopped[0].step
 
 
-def test_both_go_on_from_the_step_of_the_stop_to_the_end(story: Story) -> None:
+def test_both_nodes_resume_from_the_step_of_the_stop(story: Story) -> None:
     for outcome in story.finished:
         assert outcome.failure is None
         assert outcome.step == outcome.total_steps == STEPS
@@ -172,7 +172,7 @@ def test_both_go_on_from_the_step_of_the_stop_to_the_end(story: Story) -> None:
     assert story.finished[0].resumed_from_step == story.stopped[0].step
 
 
-def test_they_leave_one_artifact_and_one_manifest(story: Story) -> None:
+def test_two_nodes_publish_one_artifact_and_one_manifest(story: Story) -> None:
     found = {path.name for path in story.published.iterdir()}
     adapters = list(story.published.glob("adapter/**/adapter_model.safetensors"))
     pointer = json.loads((story.published.parent / layout.LATEST).read_text())
@@ -184,7 +184,7 @@ def test_they_leave_one_artifact_and_one_manifest(story: Story) -> None:
 
 
 @pytest.mark.long
-def test_they_learn_what_one_process_learns_of_twice_the_batch(
+def test_two_nodes_give_the_losses_of_one_process_with_twice_the_batch(
     story: Story, tiny_model: Path, dialogues: Path, tmp_path: Path
 ) -> None:
     alone = in_process.train(tmp_path, tiny_model, dialogues, **CONFIG)

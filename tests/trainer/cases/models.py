@@ -65,11 +65,19 @@ def _in_4_bits(tiny: Path, place: Path) -> None:
 
 
 def _an_adapter(tiny: Path, place: Path) -> None:
-    """The adapter of an earlier run."""
-    work = place.with_name("earlier")
+    _publish(tiny, place, "adapter")
+
+
+def _a_merged_model(tiny: Path, place: Path) -> None:
+    _publish(tiny, place, "model", merge_adapter=True)
+
+
+def _publish(tiny: Path, place: Path, part: str, **config: Any) -> None:
+    """A part of what an earlier run published: its adapter, or its merged model."""
+    work = place.with_name(f"{place.name}-work")
     work.mkdir()
     (work / "train.jsonl").write_text('{"text": "Boats lie at piers."}\n' * 4)
-    shutil.copytree(train(work, tiny, work / "train.jsonl").published / "adapter", place)
+    shutil.copytree(train(work, tiny, work / "train.jsonl", **config).published / part, place)
 
 
 def _an_encoder(tiny: Path, place: Path) -> None:
@@ -148,6 +156,7 @@ _MAKERS: Mapping[str, Callable[[Path, Path], object]] = {
     "bnb4": _in_4_bits,
     "gguf": _gguf,
     "lfs": _pointers,
+    "merged": _a_merged_model,
     "moretok": _more_tokens,
     "nohead": _without_head,
     # PEFT has defaults for Phi 3 by now; it has none for Granite.

@@ -31,11 +31,11 @@ def fetch(store: FolderStore, tmp_path: Path) -> checkpoints.Checkpoint | None:
     return checkpoints.fetch_newest(store, tmp_path / "resume", StopRequest())
 
 
-def test_a_fresh_run_has_none(store: FolderStore, tmp_path: Path) -> None:
+def test_a_new_run_has_no_checkpoint(store: FolderStore, tmp_path: Path) -> None:
     assert fetch(store, tmp_path) is None
 
 
-def test_the_newest_is_fetched_whole(store: FolderStore, tmp_path: Path) -> None:
+def test_the_newest_checkpoint_is_fetched_completely(store: FolderStore, tmp_path: Path) -> None:
     write(store, tmp_path, 9)
     write(store, tmp_path, 10)
 
@@ -46,7 +46,9 @@ def test_the_newest_is_fetched_whole(store: FolderStore, tmp_path: Path) -> None
     assert {path.name: path.read_bytes() for path in checkpoint.folder.iterdir()} == FILES
 
 
-def test_one_without_a_manifest_is_never_chosen(store: FolderStore, tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_manifest_is_never_chosen(
+    store: FolderStore, tmp_path: Path
+) -> None:
     write(store, tmp_path, 2)
     for name, body in FILES.items():
         store.write(f"checkpoints/step-00000004/attempt-1/{name}", body)
@@ -60,7 +62,7 @@ def test_one_without_a_manifest_is_never_chosen(store: FolderStore, tmp_path: Pa
 @pytest.mark.parametrize(
     "body", [pytest.param(b"WEIGHTS", id="other bytes"), pytest.param(b"weigh", id="cut short")]
 )
-def test_a_damaged_one_gives_way_to_an_older_one(
+def test_an_older_checkpoint_replaces_a_damaged_one(
     store: FolderStore, tmp_path: Path, body: bytes
 ) -> None:
     write(store, tmp_path, 2)
@@ -73,14 +75,18 @@ def test_a_damaged_one_gives_way_to_an_older_one(
     assert checkpoint.step == 2
 
 
-def test_a_missing_file_gives_way_to_a_fresh_start(store: FolderStore, tmp_path: Path) -> None:
+def test_a_run_starts_from_the_beginning_if_a_file_of_its_checkpoint_is_missing(
+    store: FolderStore, tmp_path: Path
+) -> None:
     write(store, tmp_path, 4)
     store.delete(["checkpoints/step-00000004/attempt-1/optimizer.pt"])
 
     assert fetch(store, tmp_path) is None
 
 
-def test_an_unreadable_manifest_is_none(store: FolderStore, tmp_path: Path) -> None:
+def test_a_checkpoint_with_an_unreadable_manifest_is_ignored(
+    store: FolderStore, tmp_path: Path
+) -> None:
     write(store, tmp_path, 4)
     store.write("checkpoints/step-00000004/manifest.json", b"{")
 
@@ -93,7 +99,7 @@ def test_an_unreadable_manifest_is_none(store: FolderStore, tmp_path: Path) -> N
     [b"[" * 100_000, b'{"a":' * 9000 + b"1" + b"}" * 9000, b"[]", b"{", b"\xff\xfe", b"null"],
     ids=["100,000 lists", "9,000 mappings", "a list", "cut short", "no text", "nothing"],
 )
-def test_a_state_that_somebody_has_made_up_gives_way_to_an_older_checkpoint(
+def test_an_older_checkpoint_replaces_one_with_a_manipulated_state(
     store: FolderStore, tmp_path: Path, name: str, body: bytes
 ) -> None:
     write(store, tmp_path, 2)
@@ -107,9 +113,7 @@ def test_a_state_that_somebody_has_made_up_gives_way_to_an_older_checkpoint(
 
 
 @pytest.mark.parametrize("best", ["../../etc", [2], {"a": 2}, 2.5, True, -2, 0, None])
-def test_what_is_no_step_is_not_the_best_one(
-    store: FolderStore, tmp_path: Path, best: object
-) -> None:
+def test_an_invalid_best_step_is_ignored(store: FolderStore, tmp_path: Path, best: object) -> None:
     state = json.dumps({"best_global_step": best}).encode()
     folder = a_folder(tmp_path / "made-up", {**FILES, "trainer_state.json": state})
     checkpoints.write(store, folder, 4, FIRST)
@@ -121,7 +125,7 @@ def test_what_is_no_step_is_not_the_best_one(
     assert [it.name for it in (tmp_path / "resume").iterdir()] == ["checkpoint-4"]
 
 
-def test_several_nodes_make_one_checkpoint_of_all_their_files(
+def test_several_nodes_write_one_checkpoint_with_all_their_files(
     store: FolderStore, tmp_path: Path
 ) -> None:
     ours = a_folder(tmp_path / "node-0", {"rng_state_0.pth": b"0", "trainer_state.json": b"{}"})
@@ -143,7 +147,7 @@ def test_several_nodes_make_one_checkpoint_of_all_their_files(
     ]
 
 
-def test_without_every_nodes_part_there_is_no_manifest(
+def test_no_manifest_is_written_without_every_nodes_part(
     store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoints, "PART_TIMEOUT_SECONDS", 0)
@@ -172,14 +176,14 @@ def half_written(step: int) -> str:
         pytest.param(0, None, [], id="no limit is no deletion"),
     ],
 )
-def test_the_best_one_stays(keep: int, best: int | None, expected: list[int]) -> None:
+def test_the_best_checkpoint_is_kept(keep: int, best: int | None, expected: list[int]) -> None:
     paths = [manifest(step) for step in (2, 4, 6, 8)]
 
     assert checkpoints.steps_to_delete(paths, keep, best) == expected
 
 
 @pytest.mark.parametrize("with_best", [True, False])
-def test_the_best_one_comes_along_where_it_will_be_wanted(
+def test_the_best_checkpoint_is_fetched_where_it_is_needed(
     store: FolderStore, tmp_path: Path, with_best: bool
 ) -> None:
     write(store, tmp_path, 2)
@@ -208,11 +212,15 @@ def test_the_best_one_comes_along_where_it_will_be_wanted(
         pytest.param([half_written(2)], 1, [], id="nothing before one is complete"),
     ],
 )
-def test_what_is_deleted(paths: list[str], keep: int | None, expected: list[int]) -> None:
+def test_the_oldest_surplus_checkpoints_are_deleted(
+    paths: list[str], keep: int | None, expected: list[int]
+) -> None:
     assert checkpoints.steps_to_delete(paths, keep) == expected
 
 
-def test_pruning_leaves_what_is_kept_whole(store: FolderStore, tmp_path: Path) -> None:
+def test_pruning_keeps_the_remaining_checkpoint_complete(
+    store: FolderStore, tmp_path: Path
+) -> None:
     for step in (2, 4, 6):
         write(store, tmp_path, step)
 

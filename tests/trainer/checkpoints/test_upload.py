@@ -52,7 +52,7 @@ class Uploads:
         a_folder(self.workspace.saved_checkpoint(step), {"optimizer.pt": b"moments"})
 
 
-def test_a_checkpoint_goes_up_while_training_goes_on(tmp_path: Path) -> None:
+def test_a_checkpoint_is_uploaded_while_training_continues(tmp_path: Path) -> None:
     uploads = Uploads(tmp_path)
     uploads.uploader.start()
 
@@ -70,7 +70,7 @@ def wait_until_told(uploads: Uploads, *steps: int) -> None:
     assert uploads.told == list(steps)
 
 
-def test_a_checkpoint_that_the_hub_cannot_have_still_goes_up(tmp_path: Path) -> None:
+def test_a_checkpoint_is_uploaded_although_the_push_to_the_hub_fails(tmp_path: Path) -> None:
     def refuse(folder: Path, step: int) -> None:
         raise OSError("no more links")
 
@@ -83,7 +83,7 @@ def test_a_checkpoint_that_the_hub_cannot_have_still_goes_up(tmp_path: Path) -> 
     uploads.uploader.finish(with_last_step=False)
 
 
-def test_a_checkpoint_that_cannot_be_read_takes_no_later_one_with_it(
+def test_an_unreadable_checkpoint_does_not_block_later_ones(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     uploads = Uploads(tmp_path)
@@ -105,7 +105,7 @@ def wait_until_warned(caplog: pytest.LogCaptureFixture) -> None:
     assert "checkpoints not uploaded" in caplog.text
 
 
-def test_what_waits_at_the_end_is_uploaded_before_it_ends(tmp_path: Path) -> None:
+def test_a_pending_checkpoint_is_uploaded_before_the_end(tmp_path: Path) -> None:
     uploads = Uploads(tmp_path)
     uploads.save(6)
     uploads.uploader.start()
@@ -115,7 +115,7 @@ def test_what_waits_at_the_end_is_uploaded_before_it_ends(tmp_path: Path) -> Non
     assert uploads.told == [6]
 
 
-def test_the_last_steps_checkpoint_is_held_back_for_the_artifact(tmp_path: Path) -> None:
+def test_the_checkpoint_of_the_last_step_is_held_back_for_the_artifact(tmp_path: Path) -> None:
     uploads = Uploads(tmp_path)
     uploads.save(8)
     uploads.uploader.start()
@@ -125,7 +125,9 @@ def test_the_last_steps_checkpoint_is_held_back_for_the_artifact(tmp_path: Path)
     assert uploads.told == []
 
 
-def test_the_last_steps_checkpoint_goes_up_when_the_artifact_will_not(tmp_path: Path) -> None:
+def test_the_checkpoint_of_the_last_step_is_uploaded_if_there_is_no_artifact(
+    tmp_path: Path,
+) -> None:
     uploads = Uploads(tmp_path)
     uploads.save(8)
     uploads.uploader.start()
@@ -135,7 +137,7 @@ def test_the_last_steps_checkpoint_goes_up_when_the_artifact_will_not(tmp_path: 
     assert uploads.told == [8]
 
 
-def test_of_several_nodes_each_gives_its_part_of_the_last_one_without_knowing_how_it_ends(
+def test_each_of_several_nodes_uploads_its_part_of_the_last_checkpoint_unconditionally(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoints, "MANIFEST_TIMEOUT_SECONDS", 0)
@@ -148,7 +150,9 @@ def test_of_several_nodes_each_gives_its_part_of_the_last_one_without_knowing_ho
     assert "checkpoints/step-00000008/attempt-1/part-1.json" in uploads.store.sizes()
 
 
-def test_holding_back_the_last_one_does_not_hold_back_the_one_before(tmp_path: Path) -> None:
+def test_holding_back_the_last_checkpoint_does_not_hold_back_the_previous_one(
+    tmp_path: Path,
+) -> None:
     uploads = Uploads(tmp_path)
     uploads.save(6)
     uploads.save(8)
@@ -159,7 +163,7 @@ def test_holding_back_the_last_one_does_not_hold_back_the_one_before(tmp_path: P
     assert uploads.told == [6]
 
 
-def test_only_the_newest_goes_up_when_uploading_lags_behind(tmp_path: Path) -> None:
+def test_only_the_newest_checkpoint_is_uploaded_if_uploads_lag_behind(tmp_path: Path) -> None:
     uploads = Uploads(tmp_path)
     for step in (2, 4, 6):
         uploads.save(step)
@@ -177,7 +181,7 @@ def test_a_draft_is_not_a_checkpoint(tmp_path: Path) -> None:
     assert workspace.saved_steps() == []
 
 
-def test_the_best_goes_up_too_when_uploading_lags_behind(tmp_path: Path) -> None:
+def test_the_best_checkpoint_is_uploaded_too_if_uploads_lag_behind(tmp_path: Path) -> None:
     uploads = Uploads(tmp_path)
     for step in (2, 4):
         uploads.save(step)
@@ -190,7 +194,7 @@ def test_the_best_goes_up_too_when_uploading_lags_behind(tmp_path: Path) -> None
     assert uploads.told == [2, 6]
 
 
-def test_an_upload_that_takes_too_long_is_left_half_written(
+def test_an_upload_that_takes_too_long_is_abandoned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uploads = Uploads(tmp_path)
@@ -236,7 +240,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda it: type(it).__name__)
-def test_a_checkpoint_that_cannot_go_up_is_kept_told_and_tried_once_more_at_the_end(
+def test_a_failed_upload_is_reported_and_retried_once_at_the_end(
     error: Failure | BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raised = AttemptFailed(error) if isinstance(error, Failure) else error
@@ -264,7 +268,7 @@ def wait_for(condition: Callable[[], object]) -> None:
     assert condition()
 
 
-def test_it_is_tried_again_while_training_goes_on(
+def test_a_failed_upload_is_retried_while_training_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload, "RETRY_SECONDS", 0.1)
@@ -279,7 +283,7 @@ def test_it_is_tried_again_while_training_goes_on(
     uploads.uploader.finish(with_last_step=False)
 
 
-def test_a_newer_checkpoint_takes_the_place_of_one_that_cannot_go_up(
+def test_a_newer_checkpoint_replaces_one_that_cannot_be_uploaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = BrokenStore(monkeypatch, OSError("no route to host"))
@@ -297,7 +301,7 @@ def test_a_newer_checkpoint_takes_the_place_of_one_that_cannot_go_up(
     assert uploads.told == [4]
 
 
-def test_it_is_not_kept_where_the_next_one_would_find_no_room(
+def test_a_failed_upload_is_not_kept_without_disk_space_for_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = shutil.disk_usage(tmp_path)._replace(free=1)
@@ -313,7 +317,7 @@ def test_it_is_not_kept_where_the_next_one_would_find_no_room(
     assert "disk is full" in uploads.failures[0][1]
 
 
-def test_of_several_nodes_each_tries_every_checkpoint_once_and_only_the_newest_again(
+def test_each_of_several_nodes_tries_every_checkpoint_once_and_retries_only_the_newest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = BrokenStore(monkeypatch, OSError("no route to host"))
@@ -330,7 +334,7 @@ def test_of_several_nodes_each_tries_every_checkpoint_once_and_only_the_newest_a
     assert {*store.tries[2:]} == {4}
 
 
-def test_a_checkpoint_without_the_other_nodes_parts_is_tried_again(
+def test_a_checkpoint_without_the_other_nodes_parts_is_retried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoints, "PART_TIMEOUT_SECONDS", 0)
@@ -348,7 +352,7 @@ def test_a_checkpoint_without_the_other_nodes_parts_is_tried_again(
     assert uploads.told == [2]
 
 
-def test_the_step_that_is_really_safe_is_reported_until_a_later_one_is_up(tmp_path: Path) -> None:
+def test_the_last_saved_step_is_reported_until_a_later_one_is_uploaded(tmp_path: Path) -> None:
     reporter = Reporter(Workspace(root=tmp_path), silent, 1, attempt=1)
     reporter.note_checkpoint(2)
     reporter.note_unsaved(4, "the store is busy")

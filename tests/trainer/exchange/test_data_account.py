@@ -42,21 +42,21 @@ def test_every_row_is_in_one_bucket_of_a_bounded_histogram(lengths: list[int]) -
     assert max(lengths) < found.edges[-1]
 
 
-def test_a_few_long_rows_leave_the_others_told_apart() -> None:
+def test_a_few_long_rows_do_not_hide_the_distribution_of_the_others() -> None:
     found = measure_lengths([*range(10, 110), 50_000], [1] * 101)
 
     assert found is not None
     assert max(found.counts) <= 10
 
 
-def test_median_and_p95_are_lengths_that_rows_have() -> None:
+def test_median_and_p95_are_lengths_of_actual_rows() -> None:
     found = measure_lengths(list(range(1, 101)), [1] * 100)
 
     assert found is not None
     assert (found.minimum, found.median, found.p95, found.maximum) == (1, 50, 95, 100)
 
 
-def test_an_account_is_read_as_it_was_written() -> None:
+def test_an_account_is_read_back_unchanged() -> None:
     account = DataAccount(
         splits={
             "train": SplitAccount(
@@ -98,7 +98,7 @@ def _account(trained: Trained) -> DataAccount:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("packing", [False, True], ids=["one by one", "packed"])
-def test_a_row_whose_prompt_fills_max_length_is_left_out_and_counted(
+def test_a_row_whose_prompt_fills_max_length_is_omitted_and_counted(
     tmp_path: Path, tiny_model: Path, packing: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -117,7 +117,7 @@ def test_a_row_whose_prompt_fills_max_length_is_left_out_and_counted(
 
 
 @pytest.mark.slow
-def test_tokens_are_counted_before_and_after_rows_are_cut(tmp_path: Path, tiny_model: Path) -> None:
+def test_tokens_are_counted_before_and_after_truncation(tmp_path: Path, tiny_model: Path) -> None:
     from transformers import AutoTokenizer
 
     texts = ["one two three", "the boat casts off at seven in the morning and nobody waits"]
@@ -137,7 +137,7 @@ def test_tokens_are_counted_before_and_after_rows_are_cut(tmp_path: Path, tiny_m
 
 
 @pytest.mark.slow
-def test_a_packed_run_tells_how_full_its_packs_are(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_packed_run_reports_the_fill_ratio_of_its_packs(tmp_path: Path, tiny_model: Path) -> None:
     data = _data(tmp_path, [{"text": "four words or so"}] * 12)
 
     trained = train(tmp_path, tiny_model, data, max_length=16, packing=True)
@@ -151,7 +151,7 @@ def test_a_packed_run_tells_how_full_its_packs_are(tmp_path: Path, tiny_model: P
 
 
 @pytest.mark.slow
-def test_the_split_that_is_evaluated_on_has_its_own_account(
+def test_the_evaluation_split_has_its_own_account(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     trained = train(tmp_path, tiny_model, dialogues, eval_strategy="steps", eval_steps=1)
@@ -162,7 +162,7 @@ def test_the_split_that_is_evaluated_on_has_its_own_account(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("packing", [False, True], ids=["one by one", "packed"])
-def test_of_a_stream_it_is_said_that_nobody_knows_its_rows(
+def test_a_streams_rows_are_reported_as_unknown(
     tmp_path: Path, tiny_model: Path, packing: bool
 ) -> None:
     data = _data(tmp_path, [ROWS[2], *ROWS[:2] * 8])
@@ -178,7 +178,7 @@ def test_of_a_stream_it_is_said_that_nobody_knows_its_rows(
 
 
 @pytest.mark.slow
-def test_every_row_that_is_kept_is_trained_on_as_by_trl_and_in_its_order(
+def test_every_remaining_row_is_trained_in_the_order_of_trl(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     from datasets import Dataset

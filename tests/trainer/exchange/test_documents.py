@@ -117,11 +117,11 @@ POINTER_TEXT = (
         pytest.param(json.dumps(document_of(POINTER)), POINTER_TEXT, id="latest.json"),
     ],
 )
-def test_documents_are_written_byte_for_byte_as_they_always_were(written: str, text: str) -> None:
+def test_documents_are_written_byte_for_byte_as_before(written: str, text: str) -> None:
     assert written == text
 
 
-def test_documents_that_were_written_before_are_read() -> None:
+def test_documents_written_by_earlier_releases_are_read() -> None:
     assert RankSettings.from_json(RANK_SETTINGS_TEXT) == RANK_SETTINGS
     assert RankResult.from_json(RESULT_TEXT) == RESULT
     assert DataAccount.from_json(ACCOUNT_TEXT) == ACCOUNT
@@ -129,7 +129,7 @@ def test_documents_that_were_written_before_are_read() -> None:
     assert read(Pointer, POINTER_TEXT, "latest.json") == POINTER
 
 
-def test_a_figure_that_was_counted_stays_a_whole_number() -> None:
+def test_a_counted_figure_stays_an_integer() -> None:
     assert type(RankResult.from_json(RESULT_TEXT).figures["tokens"]) is int
 
 
@@ -144,12 +144,12 @@ def test_a_figure_that_was_counted_stays_a_whole_number() -> None:
         ),
     ],
 )
-def test_a_manifest_that_can_not_be_read_names_the_place(text: str, sentence: str) -> None:
+def test_an_unreadable_manifest_names_the_path(text: str, sentence: str) -> None:
     with pytest.raises(InvalidDocument, match=sentence):
         ArtifactManifest.from_json(text)
 
 
-def test_a_rank_that_ended_in_no_known_way_is_told() -> None:
+def test_a_rank_with_an_unknown_ending_is_reported() -> None:
     with pytest.raises(InvalidDocument, match=r"^ending is 'Gone', expected one of Running, "):
         RankResult.from_json('{"rank": 0, "time": 0, "ending": "Gone"}')
 
@@ -192,7 +192,7 @@ SPLITS = st.builds(
         measures_base=st.booleans(),
     )
 )
-def test_any_rank_settings_survive_their_document(settings: RankSettings) -> None:
+def test_any_rank_settings_survive_a_round_trip(settings: RankSettings) -> None:
     assert RankSettings.from_json(settings.to_json()) == settings
 
 
@@ -219,7 +219,7 @@ def test_any_rank_settings_survive_their_document(settings: RankSettings) -> Non
         note=TEXTS,
     )
 )
-def test_any_rank_result_survives_its_document(result: RankResult) -> None:
+def test_any_rank_result_survives_a_round_trip(result: RankResult) -> None:
     assert RankResult.from_json(result.to_json()) == result
 
 
@@ -230,7 +230,7 @@ def test_any_rank_result_survives_its_document(result: RankResult) -> None:
         warnings=st.lists(TEXTS, max_size=2).map(tuple),
     )
 )
-def test_any_data_account_survives_its_document(account: DataAccount) -> None:
+def test_any_data_account_survives_a_round_trip(account: DataAccount) -> None:
     assert DataAccount.from_json(account.to_json()) == account
 
 
@@ -245,7 +245,7 @@ def test_any_data_account_survives_its_document(account: DataAccount) -> None:
         facts=st.dictionaries(TEXTS, st.none() | COUNTS | st.lists(TEXTS), max_size=3),
     )
 )
-def test_any_manifest_survives_its_document(manifest: ArtifactManifest) -> None:
+def test_any_manifest_survives_a_round_trip(manifest: ArtifactManifest) -> None:
     files = tuple(file for file in manifest.files if not file.path.startswith("/"))
     manifest = replace(manifest, files=files)
 
@@ -253,7 +253,7 @@ def test_any_manifest_survives_its_document(manifest: ArtifactManifest) -> None:
 
 
 @given(st.builds(Pointer, run_id=TEXTS, manifest=TEXTS, digest=TEXTS))
-def test_any_pointer_survives_its_document(pointer: Pointer) -> None:
+def test_any_pointer_survives_a_round_trip(pointer: Pointer) -> None:
     assert read(Pointer, json.dumps(document_of(pointer)), "latest.json") == pointer
 
 
@@ -268,5 +268,5 @@ def test_any_pointer_survives_its_document(pointer: Pointer) -> None:
         trouble=TEXTS,
     )
 )
-def test_what_a_probe_says_of_gpus_survives_its_document(gpus: Gpus) -> None:
+def test_the_result_of_a_gpu_probe_survives_a_round_trip(gpus: Gpus) -> None:
     assert read(Gpus, json.dumps(document_of(gpus)), "GPU probe") == gpus

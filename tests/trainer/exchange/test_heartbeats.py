@@ -22,7 +22,7 @@ def watch(workspace: Workspace, *, ranks: int = 1, bound: float | None = 10) -> 
     return HeartWatch(workspace=workspace, ranks=range(ranks), bound_seconds=bound)
 
 
-def test_a_rank_that_says_nothing_new_for_too_long_hangs(workspace: Workspace) -> None:
+def test_a_rank_without_a_heartbeat_for_too_long_is_hung(workspace: Workspace) -> None:
     watching = watch(workspace)
     beat(workspace, 0)
 
@@ -34,7 +34,7 @@ def test_a_rank_that_says_nothing_new_for_too_long_hangs(workspace: Workspace) -
     assert (hung.rank, hung.seconds, hung.doing) == (0, 11, "training, step 3 of 9")
 
 
-def test_a_rank_that_gets_on_does_not_hang(workspace: Workspace) -> None:
+def test_a_rank_that_makes_progress_is_not_hung(workspace: Workspace) -> None:
     watching = watch(workspace)
 
     for step in range(5):
@@ -42,7 +42,7 @@ def test_a_rank_that_gets_on_does_not_hang(workspace: Workspace) -> None:
         assert watching.look(9) is None
 
 
-def test_ranks_that_wait_for_one_that_gets_on_do_not_hang(workspace: Workspace) -> None:
+def test_ranks_that_wait_for_a_running_one_are_not_hung(workspace: Workspace) -> None:
     watching = watch(workspace, ranks=2)
     beat(workspace, 1)
 
@@ -51,7 +51,7 @@ def test_ranks_that_wait_for_one_that_gets_on_do_not_hang(workspace: Workspace) 
         assert watching.look(9) is None
 
 
-def test_of_ranks_that_are_all_still_the_first_to_stop_is_named(workspace: Workspace) -> None:
+def test_the_first_rank_to_stop_is_named_when_all_are_hung(workspace: Workspace) -> None:
     watching = watch(workspace, ranks=2)
     beat(workspace, 0)
     beat(workspace, 1)
@@ -66,7 +66,7 @@ def test_of_ranks_that_are_all_still_the_first_to_stop_is_named(workspace: Works
     assert hung.rank == 1
 
 
-def test_a_rank_that_has_not_begun_or_is_done_is_not_waited_for(workspace: Workspace) -> None:
+def test_a_rank_that_has_not_started_or_is_done_is_ignored(workspace: Workspace) -> None:
     watching = watch(workspace)
     assert watching.look(100) is None
     beat(workspace, 0)
@@ -77,7 +77,7 @@ def test_a_rank_that_has_not_begun_or_is_done_is_not_waited_for(workspace: Works
     assert watching.look(100) is None
 
 
-def test_the_bound_follows_from_the_longest_pause_so_far(workspace: Workspace) -> None:
+def test_the_limit_follows_the_longest_pause_so_far(workspace: Workspace) -> None:
     watching = watch(workspace, bound=None)
     beat(workspace, 0, "step 1")
     watching.look(0)
@@ -98,11 +98,11 @@ def test_the_bound_follows_from_the_longest_pause_so_far(workspace: Workspace) -
         ({"FINETUNE_HANG_SECONDS": "soon"}, None),
     ],
 )
-def test_a_user_sets_the_bound(environment: dict[str, str], bound: float | None) -> None:
+def test_a_user_can_set_the_limit(environment: dict[str, str], bound: float | None) -> None:
     assert bound_of(environment) == bound
 
 
-def test_zero_means_that_nothing_ever_hangs(workspace: Workspace) -> None:
+def test_a_limit_of_zero_disables_the_detection(workspace: Workspace) -> None:
     watching = watch(workspace, bound=0)
     beat(workspace, 0)
     watching.look(0)

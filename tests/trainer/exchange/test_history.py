@@ -24,7 +24,7 @@ HISTORY: list[Record] = [
 ]
 
 
-def test_figures_are_the_last_finite_ones_with_the_first_loss() -> None:
+def test_figures_are_the_last_finite_values_and_the_first_loss() -> None:
     assert figures_of(HISTORY) == {
         "first_loss": 4.0,
         "loss": 1.0,
@@ -33,7 +33,7 @@ def test_figures_are_the_last_finite_ones_with_the_first_loss() -> None:
     }
 
 
-def test_the_curve_leaves_out_what_is_not_finite() -> None:
+def test_the_curve_omits_values_that_are_not_finite() -> None:
     assert losses_of(HISTORY) == [(1, 4.0), (3, 1.0)]
 
 
@@ -48,7 +48,7 @@ def test_the_curve_leaves_out_what_is_not_finite() -> None:
         pytest.param([], None, id="nothing logged proves nothing"),
     ],
 )
-def test_a_run_that_learned_nothing_is_the_users_to_change(
+def test_a_run_that_learned_nothing_is_a_user_error(
     history: list[Record], reason: str | None
 ) -> None:
     assert reason_of(require_learning, history) == reason
@@ -63,9 +63,7 @@ def test_a_run_that_learned_nothing_is_the_users_to_change(
         pytest.param([], None, id="nothing logged proves nothing"),
     ],
 )
-def test_training_that_has_diverged_goes_on_no_longer(
-    norms: list[float], reason: str | None
-) -> None:
+def test_training_that_has_diverged_is_stopped(norms: list[float], reason: str | None) -> None:
     history = [{"step": step, "grad_norm": norm} for step, norm in enumerate(norms, 1)]
 
     assert reason_of(require_finite_gradients, history) == reason

@@ -25,7 +25,7 @@ def drawn(seed: int) -> list[int]:
 
 @pytest.mark.parametrize("batch", [1, 2, 8, 32])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_padding_is_what_batches_drawn_at_random_have(batch: int, seed: int) -> None:
+def test_the_expected_padding_matches_randomly_drawn_batches(batch: int, seed: int) -> None:
     rows, longest = drawn(seed), 1024
     cut = [min(row, longest) for row in rows]
     source = random.Random(seed + 7)  # noqa: S311 - rows, no secrets
@@ -38,7 +38,7 @@ def test_padding_is_what_batches_drawn_at_random_have(batch: int, seed: int) -> 
     assert found.padded == pytest.approx(padded, rel=0.05)
 
 
-def test_it_is_told_with_its_figures_and_what_packing_changes() -> None:
+def test_padding_is_reported_with_its_figures_and_the_effect_of_packing() -> None:
     told = advise_on_padding(a_histogram([100] * 900 + [1000] * 900), 2, 1000)
 
     # Half of the rows are long: with two rows, three of four batches contain one.
@@ -59,9 +59,9 @@ def test_it_is_told_with_its_figures_and_what_packing_changes() -> None:
         pytest.param([3000] * 900 + [1000] * 900, 8, 1000, id="rows that are cut to one length"),
     ],
 )  # fmt: skip
-def test_it_is_not_told_of(rows: list[int], batch: int, longest: int | None) -> None:
+def test_padding_is_not_reported_for(rows: list[int], batch: int, longest: int | None) -> None:
     assert advise_on_padding(a_histogram(rows), batch, longest) is None
 
 
-def test_unknown_lengths_are_not_told_of() -> None:
+def test_unknown_lengths_give_no_advice() -> None:
     assert advise_on_padding(None, 8, 1024) is None

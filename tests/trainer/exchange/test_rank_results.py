@@ -43,7 +43,7 @@ def running(rank: int) -> RankResult:
         pytest.param([], "RendezvousFailed", None, id="none began"),
     ],
 )
-def test_the_cause_is_the_first_that_failed_of_itself(
+def test_the_cause_is_the_first_independent_failure(
     results: list[RankResult], reason: str, rank: int | None
 ) -> None:
     failure = cause_of_failure(results, range(2), world_size=2)
@@ -51,13 +51,13 @@ def test_the_cause_is_the_first_that_failed_of_itself(
     assert (failure.reason, failure.rank) == (reason, rank)
 
 
-def test_a_rank_that_is_alone_and_never_began_was_killed() -> None:
+def test_a_single_rank_that_never_started_was_killed() -> None:
     failure = cause_of_failure([], range(1), world_size=1)
 
     assert (failure.reason, failure.rank) == ("RankKilled", 0)
 
 
-def test_what_a_rank_writes_is_what_the_supervisor_reads() -> None:
+def test_the_supervisor_reads_the_result_a_rank_wrote() -> None:
     result = RankResult(
         rank=3,
         time=12.5,
@@ -80,7 +80,7 @@ def test_what_a_rank_writes_is_what_the_supervisor_reads() -> None:
         ({0: 9, 1: 9}, "RankKilled", r"^a rank was killed by a signal, most likely"),
     ],
 )
-def test_a_rank_whose_signal_was_seen_is_named(
+def test_a_rank_that_received_a_signal_is_named(
     signals: dict[int, int], reason: str, words: str
 ) -> None:
     results = [replace(running(rank), signal=number) for rank, number in signals.items()]

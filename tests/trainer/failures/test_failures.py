@@ -74,14 +74,16 @@ CASES = [
     ("error", "stage", "category", "reason"),
     [pytest.param(*case, id=f"{type(case[0]).__name__} while {case[1]}") for case in CASES],
 )
-def test_who_is_to_blame(error: Exception, stage: Stage, category: Category, reason: str) -> None:
+def test_each_error_has_its_category_and_reason(
+    error: Exception, stage: Stage, category: Category, reason: str
+) -> None:
     failure = classify(error, stage)
 
     assert (failure.category, failure.reason) == (category, reason)
     assert failure.remedy
 
 
-def test_a_cause_counts_as_well_as_its_wrapper() -> None:
+def test_a_cause_is_classified_like_its_wrapper() -> None:
     wrapped = RuntimeError("could not load")
     wrapped.__cause__ = an_error("LocalEntryNotFoundError", "offline", OSError)
 
@@ -95,7 +97,7 @@ def test_a_cause_counts_as_well_as_its_wrapper() -> None:
         pytest.param(NameError("name 'row'"), Category.INTERNAL, id="what only code can"),
     ],
 )
-def test_that_a_data_set_was_not_made_is_judged_by_what_came_before(
+def test_a_failed_dataset_generation_is_classified_by_its_cause(
     cause: Exception, category: Category
 ) -> None:
     wrapped = an_error("DatasetGenerationError", "", DATASETS_ERROR)
@@ -104,13 +106,13 @@ def test_that_a_data_set_was_not_made_is_judged_by_what_came_before(
     assert classify(wrapped, Stage.DATA).category is category
 
 
-def test_a_failure_that_says_so_itself_stands() -> None:
+def test_a_classified_failure_is_kept() -> None:
     error = attempt_failed(Reason.SPLIT_NOT_FOUND, "there is no split", "choose another")
 
     assert classify(error, Stage.TRAINING) == error.failure
 
 
-def test_a_failure_that_a_library_has_wrapped_stands() -> None:
+def test_a_classified_failure_is_kept_when_a_library_wraps_it() -> None:
     error = attempt_failed(Reason.SPLIT_NOT_FOUND, "there is no split", "choose another")
     wrapped = RuntimeError("an error occurred while generating the dataset")
     wrapped.__cause__ = error
@@ -118,7 +120,7 @@ def test_a_failure_that_a_library_has_wrapped_stands() -> None:
     assert classify(wrapped, Stage.DATA) == error.failure
 
 
-def test_a_failure_survives_its_way_out_of_another_process() -> None:
+def test_a_failure_survives_pickling() -> None:
     error = attempt_failed(Reason.SPLIT_NOT_FOUND, "there is no split", "choose another")
 
     arrived = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
@@ -128,7 +130,7 @@ def test_a_failure_survives_its_way_out_of_another_process() -> None:
     assert str(arrived) == "there is no split"
 
 
-def test_what_was_handled_and_hidden_is_no_cause() -> None:
+def test_a_suppressed_exception_is_not_the_cause() -> None:
     try:
         try:
             raise MemoryError
@@ -140,13 +142,13 @@ def test_what_was_handled_and_hidden_is_no_cause() -> None:
     assert reason == "InvalidConfig"
 
 
-def test_a_message_is_one_sentence_that_tells_the_stage() -> None:
+def test_a_message_is_one_sentence_with_the_stage() -> None:
     failure = classify(KeyError("messages"), Stage.MODEL)
 
     assert failure.message == "while preparing model and data: there is no 'messages'"
 
 
-def test_an_interruption_says_what_was_saved() -> None:
+def test_an_interruption_reports_what_was_saved() -> None:
     assert "the checkpoint of step 8 is complete" in interruption(8, 8).message
     assert "no checkpoint" in interruption(3, 0).message
 
@@ -174,7 +176,7 @@ def raised_in(module: str, error: Exception) -> Exception:
     "module", ["transformers.models.llama", "torch.nn.modules", "modeling_own"]
 )
 @pytest.mark.parametrize("stage", [Stage.MODEL, Stage.FIRST_STEP], ids=lambda stage: stage.name)
-def test_what_a_library_raises_before_the_first_step_is_the_users_until_shown_otherwise(
+def test_a_library_error_before_the_first_step_is_a_user_error_by_default(
     error: Exception, module: str, stage: Stage
 ) -> None:
     failure = classify(raised_in(module, error), stage)
@@ -209,7 +211,7 @@ def test_what_a_library_raises_before_the_first_step_is_the_users_until_shown_ot
         ),
     ],
 )  # fmt: skip
-def test_what_shows_otherwise(
+def test_an_error_of_another_origin_is_not_a_user_error(
     error: Exception, module: str, stage: Stage, category: Category
 ) -> None:
     assert classify(raised_in(module, error), stage).category is category

@@ -14,7 +14,7 @@ from finetune_trainer.storage.store import open_store
 from finetune_trainer.supervision import launching
 
 
-def test_a_place_that_cannot_be_written_is_told() -> None:
+def test_an_output_location_that_is_not_writable_is_reported() -> None:
     with pytest.raises(AttemptFailed) as caught:
         open_store("ftp://server/folder", {})
 
@@ -22,7 +22,7 @@ def test_a_place_that_cannot_be_written_is_told() -> None:
     assert "ftp://server/folder" in caught.value.failure.message
 
 
-def test_a_first_node_that_has_no_name_yet_is_told_in_the_end() -> None:
+def test_a_first_node_that_never_resolves_is_reported() -> None:
     world = World(nodes=2, processes_per_node=1, master_address="balloon-0.invalid")
 
     with pytest.raises(AttemptFailed, match=r"balloon-0\.invalid did not resolve") as caught:
@@ -33,7 +33,7 @@ def test_a_first_node_that_has_no_name_yet_is_told_in_the_end() -> None:
 
 
 @pytest.mark.slow
-def test_nodes_that_would_go_on_from_different_steps_do_not_begin(
+def test_nodes_that_would_resume_from_different_steps_do_not_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import torch.distributed as dist
@@ -56,10 +56,10 @@ def test_nodes_that_would_go_on_from_different_steps_do_not_begin(
 
 
 @pytest.mark.slow
-def test_nodes_that_chose_different_micro_batches_do_not_begin(
+def test_nodes_that_chose_different_micro_batches_do_not_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With `auto` and GPUs that differ: the effective batch would be another one."""
+    """With `auto` and different GPUs, the effective batch would change."""
     import torch.distributed as dist
 
     from finetune_trainer.ranks.world import require_promised_world

@@ -78,7 +78,7 @@ NCCL = (
          Category.INFRASTRUCTURE, "DataWorkerKilled"),
     ],
 )  # fmt: skip
-def test_what_torch_says_of_device_and_peers(
+def test_torch_errors_about_devices_and_peers_are_classified(
     kind: str, text: str, category: Category, reason: str
 ) -> None:
     import torch
@@ -91,7 +91,7 @@ def test_what_torch_says_of_device_and_peers(
     assert failure.remedy
 
 
-def test_cuda_without_a_driver_is_for_the_platform_to_change() -> None:
+def test_cuda_without_a_driver_is_a_platform_error() -> None:
     import torch
 
     with pytest.raises((RuntimeError, AssertionError)) as caught:
@@ -101,7 +101,7 @@ def test_cuda_without_a_driver_is_for_the_platform_to_change() -> None:
     assert (failure.category, failure.reason) == (Category.PLATFORM, "DriverMissing")
 
 
-def test_a_node_without_memory_for_a_tensor_is_the_nodes_fault() -> None:
+def test_too_little_host_memory_for_a_tensor_is_reported_as_such() -> None:
     import torch
 
     with pytest.raises(RuntimeError) as caught:
@@ -145,9 +145,7 @@ def a_disk_with_room_for(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("write", [_with_safetensors, _with_torch, _with_pyarrow])
-def test_a_disk_that_fills_up_is_the_nodes_fault(
-    write: Callable[[Path], None], tmp_path: Path
-) -> None:
+def test_a_full_disk_is_reported_as_such(write: Callable[[Path], None], tmp_path: Path) -> None:
     import datasets
     import torch
 
@@ -160,7 +158,7 @@ def test_a_disk_that_fills_up_is_the_nodes_fault(
     assert (failure.category, failure.reason) == (Category.INFRASTRUCTURE, "DiskFull")
 
 
-def test_weights_that_are_cut_off_are_the_users(tmp_path: Path) -> None:
+def test_truncated_weights_are_a_user_error(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     file = tmp_path / "model.safetensors"
@@ -198,7 +196,7 @@ def test_weights_that_are_cut_off_are_the_users(tmp_path: Path) -> None:
         OSError(errno.ENOSPC, "No space left on device", "/psm_1a2b3c"),
     ],
 )
-def test_shared_memory_that_is_full_is_no_full_disk(error: Exception) -> None:
+def test_full_shared_memory_is_not_reported_as_a_full_disk(error: Exception) -> None:
     failure = classify(error, Stage.TRAINING)
 
     assert (failure.category, failure.reason) == (Category.INFRASTRUCTURE, "SharedMemoryFull")

@@ -87,7 +87,7 @@ def load_data(endpoint: str, place: Path) -> Any:
     ],
 )
 @pytest.mark.parametrize("load", [load_model, load_data])
-def test_whose_fault_a_hubs_answer_is(
+def test_each_answer_of_a_hub_has_its_category(
     load: Callable[[str, Path], Any],
     status: int,
     headers: dict[str, str],
@@ -107,7 +107,7 @@ def test_whose_fault_a_hubs_answer_is(
     assert TOKEN not in failure.message
 
 
-def test_a_hub_that_is_not_there_is_the_infrastructures(
+def test_an_unreachable_hub_is_an_infrastructure_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
@@ -119,7 +119,7 @@ def test_a_hub_that_is_not_there_is_the_infrastructures(
     assert (failure.category, failure.reason) == (Category.INFRASTRUCTURE, "HubUnreachable")
 
 
-def test_what_a_hub_objects_to_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_objection_of_the_hub_is_a_user_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import HfApi
 
     from finetune_trainer.publication.hub.client import failure_of
@@ -134,7 +134,7 @@ def test_what_a_hub_objects_to_is_the_users(monkeypatch: pytest.MonkeyPatch) -> 
     assert "org/model" in failure.message
 
 
-def test_a_model_that_the_hub_refuses_ends_a_run_with_the_users_blame(
+def test_a_model_that_the_hub_refuses_ends_the_run_with_a_user_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dialogues: Path
 ) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)

@@ -19,26 +19,26 @@ def logged(message: str, *values: object, error: BaseException | None = None) ->
     return LogLines("%(levelname)s %(message)s").format(record)
 
 
-def test_an_ordinary_event_is_as_it_was() -> None:
+def test_an_ordinary_event_is_logged_unchanged() -> None:
     assert logged("phase %s", "Training") == "INFO phase Training"
 
 
 @pytest.mark.parametrize("kind", ORDERS)
-def test_a_value_gives_no_orders(kind: str) -> None:
+def test_a_value_emits_no_control_codes(kind: str) -> None:
     told = logged("fetched path=%s", ORDERS[kind])
 
     assert orders_in(told) == []
     assert told.startswith("INFO fetched path=")
 
 
-def test_a_value_begins_no_line() -> None:
+def test_a_value_starts_no_line() -> None:
     assert logged("fetched path=%s", f"a\n{FORGED}").splitlines() == [
         "INFO fetched path=a",
         f"    {FORGED}",
     ]
 
 
-def test_a_traceback_is_below_its_event_and_begins_no_line() -> None:
+def test_a_traceback_is_below_its_event_and_starts_no_line() -> None:
     try:
         raise ValueError(f"{ALL_ORDERS}\n{FORGED}")
     except ValueError as error:
@@ -57,7 +57,7 @@ logging.getLogger("of.a.library").warning("half \\ud800 \\x1b[2J\\nINFO forged")
 """
 
 
-def test_what_a_library_logs_in_our_process_gives_no_orders_either() -> None:
+def test_library_messages_in_our_process_emit_no_control_codes_either() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=True)
 
     assert done.stderr == b"WARNING half    [2J\n    INFO forged\n"

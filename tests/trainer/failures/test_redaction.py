@@ -54,7 +54,7 @@ def test_secrets_are_hidden_and_nothing_else(text: str, told: str) -> None:
     assert Redaction.of(ENVIRONMENT).text(text) == told
 
 
-def test_what_a_config_holds_is_hidden_too() -> None:
+def test_secrets_in_a_config_are_hidden_too() -> None:
     config = {"hub_token": "given-in-yaml", "env": {"WANDB_API_KEY": "given-in-env"}, "seed": 1}
 
     told = Redaction.of({}, config).text("given-in-yaml and given-in-env and eos_token")
@@ -72,7 +72,7 @@ def test_what_a_config_holds_is_hidden_too() -> None:
     ],
     ids=["a mapping", "JSON as text", "a list", "lists of lists"],
 )
-def test_what_a_config_holds_at_any_depth_is_hidden(config: dict[str, Any]) -> None:
+def test_secrets_at_any_depth_of_a_config_are_hidden(config: dict[str, Any]) -> None:
     assert Redaction.of({}, config).text("got nested-value here") == "got *** here"
     assert "nested-value" not in Redaction.of({}, config).text(config_text(config))
 
@@ -94,7 +94,7 @@ def test_a_report_hides_nested_secrets_that_yaml_would_fold_or_escape() -> None:
             {"dataset_name": "https://a.example/d.jsonl?k=0123456789abcdef%3D&format=parquet"},
             "d.jsonl?k=0123456789abcdef%3D&format=parquet, a parquet file: 0123456789abcdef=",
             "d.jsonl?k=***&format=parquet, a parquet file: ***",
-            id="in a query, whatever it is called, and in both spellings",
+            id="in a query with any name and in both spellings",
         ),
         pytest.param(
             {
@@ -117,7 +117,7 @@ def test_a_report_hides_nested_secrets_that_yaml_would_fold_or_escape() -> None:
         ),
     ],
 )
-def test_what_an_address_of_the_config_holds_is_hidden(
+def test_secrets_in_an_address_of_the_config_are_hidden(
     config: dict[str, Any], text: str, told: str
 ) -> None:
     assert Redaction.of({}, config).text(text) == told
@@ -151,7 +151,7 @@ raise ValueError(os.environ["HF_TOKEN"])
 """
 
 
-def test_nothing_that_a_process_prints_has_a_secret_in_it() -> None:
+def test_nothing_that_a_process_prints_contains_a_secret() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         env={"HF_TOKEN": "a-token-of-the-hub"},
@@ -166,7 +166,7 @@ def test_nothing_that_a_process_prints_has_a_secret_in_it() -> None:
     assert "a-later-secret" not in told
 
 
-def test_a_supervisors_log_and_outcome_have_no_secret_in_them(tmp_path: Path) -> None:
+def test_a_supervisors_log_and_outcome_contain_no_secret(tmp_path: Path) -> None:
     secret = "sesame-open-sesame"
     run = a_run(
         output=(tmp_path / "out").as_uri(),

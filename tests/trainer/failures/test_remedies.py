@@ -50,7 +50,7 @@ OF_PEFT = (
     ],
 )
 @pytest.mark.parametrize("stage", [Stage.MODEL, Stage.CONFIG], ids=lambda stage: stage.name)
-def test_what_a_library_objects_to_is_told_with_the_keys_to_change(
+def test_an_objection_of_a_library_is_reported_with_the_keys_to_change(
     error: Exception, remedy: str, stage: Stage
 ) -> None:
     failure = classify(error, stage)
@@ -60,7 +60,7 @@ def test_what_a_library_objects_to_is_told_with_the_keys_to_change(
     assert str(error) in failure.message
 
 
-def test_words_of_a_sentence_are_no_keys() -> None:
+def test_words_of_a_sentence_are_not_mistaken_for_keys() -> None:
     failure = classify(ValueError("the packing of datasets needs a seed"), Stage.MODEL)
 
     assert "correct" not in failure.remedy

@@ -11,7 +11,7 @@ from finetune_trainer.failures.errors import Interrupted
 from finetune_trainer.failures.stopping import SIGNALS, StopRequest
 
 
-def test_nothing_stops_unasked() -> None:
+def test_nothing_is_stopped_without_a_request() -> None:
     stop = StopRequest()
 
     stop.check()
@@ -21,7 +21,9 @@ def test_nothing_stops_unasked() -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_is_a_request_and_a_second_one_changes_nothing(number: signal.Signals) -> None:
+def test_a_signal_is_a_stop_request_and_a_second_one_changes_nothing(
+    number: signal.Signals,
+) -> None:
     before = {known: signal.getsignal(known) for known in SIGNALS}
     stop = StopRequest()
     try:
@@ -39,7 +41,7 @@ def test_a_signal_is_a_request_and_a_second_one_changes_nothing(number: signal.S
         stop.check()
 
 
-def test_work_that_may_be_nearly_done_hears_of_a_stop_later() -> None:
+def test_work_that_may_be_nearly_done_receives_a_stop_later() -> None:
     stop = StopRequest()
     soon, late = stop.after(0), stop.after(3600)
     assert not soon.is_requested

@@ -52,7 +52,7 @@ def test_an_image_with_a_compiler_and_headers_may_train_on_a_gpu(
     require_triton_compiler(read_config({}), environment, on_gpu=True, **place)
 
 
-def test_an_image_without_a_compiler_is_told_before_anything_is_fetched(tmp_path: Path) -> None:
+def test_an_image_without_a_compiler_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
     # Triton does not try cc.
     environment, place = an_image(tmp_path, "cc")
 
@@ -68,14 +68,14 @@ def test_an_image_without_a_compiler_is_told_before_anything_is_fetched(tmp_path
     assert failure.remedy == REMEDY
 
 
-def test_an_image_without_pythons_headers_is_told_where_they_are_missing(tmp_path: Path) -> None:
+def test_an_image_without_pythons_headers_is_refused_with_the_missing_path(tmp_path: Path) -> None:
     environment, place = an_image(tmp_path, "gcc", has_headers=False)
 
     with pytest.raises(AttemptFailed, match=f"has no Python.h in {tmp_path}/include$"):
         require_triton_compiler(read_config({}), environment, on_gpu=True, **place)
 
 
-def test_headers_may_be_where_a_variable_leads_the_compiler(tmp_path: Path) -> None:
+def test_headers_may_be_in_a_directory_set_by_a_variable(tmp_path: Path) -> None:
     environment, place = an_image(tmp_path, "gcc", has_headers=False)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "Python.h").touch()
@@ -84,7 +84,7 @@ def test_headers_may_be_where_a_variable_leads_the_compiler(tmp_path: Path) -> N
     require_triton_compiler(read_config({}), environment, on_gpu=True, **place)
 
 
-def test_the_compiler_that_the_config_names_is_the_one_looked_for(tmp_path: Path) -> None:
+def test_the_compiler_named_in_the_config_is_checked(tmp_path: Path) -> None:
     environment, place = an_image(tmp_path, "gcc", "icx")
 
     require_triton_compiler(read_config({"env": {"CC": "icx"}}), environment, on_gpu=True, **place)
@@ -129,7 +129,7 @@ def test_an_attempt_on_a_gpu_ends_before_it_claims_or_fetches_anything(tmp_path:
     assert not (tmp_path / "out").exists()
 
 
-def test_headers_are_looked_for_where_triton_looks() -> None:
+def test_headers_are_searched_where_triton_searches_them() -> None:
     build = pytest.importorskip("triton.runtime.build")
     source = Path(build.__file__).read_text()
 
@@ -150,10 +150,10 @@ def test_headers_are_looked_for_where_triton_looks() -> None:
         ),
     ],
 )
-def test_what_triton_says_without_them_is_the_images_too(
+def test_tritons_own_error_without_them_is_an_image_error_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: str | None, words: str
 ) -> None:
-    """Triton's own error; in place of a compiler without headers, a program that fails."""
+    """The error is Triton's own; a failing program replaces a compiler without headers."""
     build = pytest.importorskip("triton.runtime.build")
     if compiler is not None:
         (tmp_path / "gcc").write_text(f"#!/bin/sh\n{compiler}\n")
@@ -171,7 +171,7 @@ def test_what_triton_says_without_them_is_the_images_too(
     assert failure.remedy == REMEDY
 
 
-def test_a_driver_that_triton_does_not_find_is_missing() -> None:
+def test_a_driver_that_triton_does_not_find_is_reported_missing() -> None:
     error = AssertionError("libcuda.so cannot found!\nPlease make sure GPU is set up")
 
     failure = classify(error, Stage.TRAINING)

@@ -34,7 +34,7 @@ def test_the_last_layer_is_trained_and_what_goes_into_it_stays_as_it_was(model_t
 
 @pytest.mark.long
 @pytest.mark.parametrize("model_type", [each for each in BUILT if each not in FEW])
-def test_every_architecture_keeps_its_first_layers_or_is_refused(model_type: str) -> None:
+def test_every_architecture_freezes_its_first_layers_or_is_refused(model_type: str) -> None:
     found = measure(model_type)
 
     assert found in (Frozen.EXACT, Frozen.WITHOUT_NORM, Frozen.REFUSED)

@@ -36,13 +36,13 @@ def said(model_type: str, attention: str | None = None) -> tuple[PackedRows, str
     return rows_of(model_type, attention), package_for(model_type)
 
 
-def test_the_table_is_of_every_architecture_that_writes_text() -> None:
+def test_the_table_lists_every_architecture_that_generates_text() -> None:
     assert list(every_type()) == TYPES
 
 
 @pytest.mark.parametrize("attention", [None, EAGER])
 @pytest.mark.parametrize("model_type", FEW)
-def test_packs_and_single_rows_of_an_architecture_agree_as_the_table_says(
+def test_packed_and_single_rows_of_an_architecture_agree_as_the_table_states(
     model_type: str, attention: str | None
 ) -> None:
     assert seen(model_type, attention) == said(model_type, attention)
@@ -51,12 +51,14 @@ def test_packs_and_single_rows_of_an_architecture_agree_as_the_table_says(
 @pytest.mark.long
 @pytest.mark.parametrize("attention", [None, EAGER])
 @pytest.mark.parametrize("model_type", [each for each in TYPES if each not in FEW])
-def test_every_architecture_does_as_the_table_says(model_type: str, attention: str | None) -> None:
+def test_every_architecture_behaves_as_the_table_states(
+    model_type: str, attention: str | None
+) -> None:
     assert seen(model_type, attention) == said(model_type, attention)
 
 
-def test_another_table_would_be_noticed() -> None:
-    """The measurement tells the three apart, and not all are of one kind."""
+def test_a_wrong_table_would_be_detected() -> None:
+    """The measurement distinguishes the three kinds, and not all models are of one kind."""
     assert {seen(each)[0] for each in FEW} == {
         PackedRows.APART,
         PackedRows.MIXED,

@@ -26,7 +26,7 @@ def fetch(name: str, folder: Path) -> Path | None:
     return fetching.fetch(KEY, name, folder, {}, StopRequest())
 
 
-def test_every_template_of_trls_can_be_taken_by_name_and_chatml_too() -> None:
+def test_every_trl_template_and_chatml_can_be_selected_by_name() -> None:
     shipped = {file.stem for file in folder_of_trl().glob("*.jinja")}
     originals = {name for name in shipped if not name.endswith("_training")}
 
@@ -34,7 +34,7 @@ def test_every_template_of_trls_can_be_taken_by_name_and_chatml_too() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_stands_for_a_file_that_is_there(tmp_path: Path, name: str) -> None:
+def test_a_template_name_stands_for_an_existing_file(tmp_path: Path, name: str) -> None:
     found = fetch(name, tmp_path)
 
     assert found is not None
@@ -43,18 +43,18 @@ def test_a_name_stands_for_a_file_that_is_there(tmp_path: Path, name: str) -> No
 
 
 @pytest.mark.parametrize("is_uri", [False, True], ids=["path", "uri"])
-def test_a_file_is_taken_from_where_it_is(tmp_path: Path, is_uri: bool) -> None:
+def test_a_template_file_is_used_in_place(tmp_path: Path, is_uri: bool) -> None:
     file = tmp_path / "ours.jinja"
     file.write_text("{{ messages }}")
 
     assert fetch(file.as_uri() if is_uri else str(file), tmp_path / "inputs") == file
 
 
-def test_a_name_on_the_hub_is_left_to_trl(tmp_path: Path) -> None:
+def test_a_hub_name_of_a_template_is_left_to_trl(tmp_path: Path) -> None:
     assert fetch("org/tokenizer", tmp_path) is None
 
 
-def test_a_file_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> None:
+def test_a_missing_template_file_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
     (tmp_path / "chat.jinja").write_text("")
 
     with pytest.raises(AttemptFailed) as caught:
@@ -98,7 +98,7 @@ def base_without_turns(tiny_model: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.mark.slow
 @pytest.mark.parametrize("use_peft", [True, False], ids=["adapter", "whole model"])
-def test_a_base_model_learns_to_end_its_turns_by_the_token_of_the_template_it_is_given(
+def test_a_base_model_learns_to_end_its_turns_with_the_token_of_its_new_template(
     tmp_path: Path,
     base_without_turns: Path,
     dialogues: Path,
@@ -133,7 +133,7 @@ def test_a_merged_model_ends_its_turns_as_its_adapter_does(
 
 
 @pytest.mark.slow
-def test_an_eos_that_the_config_names_stays_the_tokenizers(
+def test_an_eos_token_set_in_the_config_becomes_the_tokenizers(
     tmp_path: Path, base_without_turns: Path, dialogues: Path
 ) -> None:
     from transformers import AutoTokenizer
@@ -152,7 +152,7 @@ def test_an_eos_that_the_config_names_stays_the_tokenizers(
 
 
 @pytest.mark.slow
-def test_texts_without_turns_leave_a_base_models_end_as_it_is(
+def test_texts_without_turns_keep_the_eos_token_of_a_base_model(
     tmp_path: Path, base_without_turns: Path
 ) -> None:
     data = data_of(tmp_path, [{"text": "The boat casts off at seven."}])
@@ -164,7 +164,7 @@ def test_texts_without_turns_leave_a_base_models_end_as_it_is(
 
 
 @pytest.mark.slow
-def test_conversations_for_a_model_without_a_template_are_told_before_training(
+def test_conversations_for_a_model_without_a_template_are_refused_before_training(
     tmp_path: Path, base_without_turns: Path, dialogues: Path
 ) -> None:
     trained = train(tmp_path, base_without_turns, dialogues)
@@ -174,7 +174,7 @@ def test_conversations_for_a_model_without_a_template_are_told_before_training(
 
 
 @pytest.mark.slow
-def test_a_template_whose_tokens_the_model_lacks_is_told_with_the_tokens_to_add(
+def test_a_template_whose_tokens_the_model_lacks_is_refused_with_the_tokens_to_add(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     trained = train(tmp_path, tiny_model, dialogues, chat_template_path="llama3")
@@ -198,7 +198,7 @@ def test_with_its_tokens_added_such_a_template_trains_and_ends_answers(
 
 
 @pytest.mark.slow
-def test_a_tokenizer_gives_its_template_its_tokens_and_its_end(
+def test_a_tokenizer_as_template_provides_its_tokens_and_its_eos_token(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     from transformers import AutoTokenizer
@@ -233,7 +233,7 @@ def test_a_tokenizer_gives_its_template_its_tokens_and_its_end(
         ),
     ],
 )
-def test_a_template_that_cannot_be_trained_with_is_told_in_a_sentence(
+def test_a_template_that_cannot_be_used_for_training_is_refused_in_one_sentence(
     tmp_path: Path, tiny_model: Path, template: str, reason: str, words: str
 ) -> None:
     (tmp_path / "ours.jinja").write_text(template)
@@ -246,7 +246,7 @@ def test_a_template_that_cannot_be_trained_with_is_told_in_a_sentence(
 
 
 @pytest.mark.slow
-def test_a_folder_without_a_tokenizer_is_told(
+def test_a_template_directory_without_a_tokenizer_is_refused(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
@@ -258,7 +258,7 @@ def test_a_folder_without_a_tokenizer_is_told(
 
 
 @pytest.mark.slow
-def test_a_template_that_ends_no_answer_is_warned_of(
+def test_a_template_that_ends_no_answer_gets_a_warning(
     tmp_path: Path, tiny_model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -272,7 +272,7 @@ def test_a_template_that_ends_no_answer_is_warned_of(
 
 
 @pytest.mark.slow
-def test_chatml_refuses_tool_calls_instead_of_leaving_them_out(
+def test_chatml_refuses_tool_calls_instead_of_dropping_them(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     call: dict[str, Any] = {"function": {"name": "clock", "arguments": {"zone": "UTC"}}}
@@ -314,7 +314,7 @@ def test_an_artifact_that_could_not_end_its_answers_is_refused(
 
 
 @pytest.mark.slow
-def test_what_is_saved_says_by_what_answers_end(
+def test_the_artifact_contains_the_eos_token_of_its_answers(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     artifact = _artifact(train(tmp_path, tiny_model, dialogues))

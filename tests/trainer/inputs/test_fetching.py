@@ -20,14 +20,14 @@ def fetch_data(name: str, tmp_path: Path) -> Path | None:
     return fetch("dataset_name", name, tmp_path / "inputs", {}, StopRequest())
 
 
-def test_a_folder_is_used_where_it_is(tmp_path: Path) -> None:
+def test_a_directory_is_used_in_place(tmp_path: Path) -> None:
     data = a_folder(tmp_path / "data", {"train.jsonl": b"{}"})
 
     assert fetch_data(str(data), tmp_path) == data
     assert fetch_data(data.as_uri(), tmp_path) == data
 
 
-def test_a_single_file_is_used_where_it_is(tmp_path: Path) -> None:
+def test_a_single_file_is_used_in_place(tmp_path: Path) -> None:
     data = a_folder(tmp_path / "data", {"train.jsonl": b"{}"}) / "train.jsonl"
 
     assert fetch_data(str(data), tmp_path) == data
@@ -54,7 +54,7 @@ def test_a_single_file_is_used_where_it_is(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_file_that_cannot_be_data_is_told_before_torch_is_imported(
+def test_a_file_that_cannot_be_data_is_refused_before_torch_is_imported(
     name: str, body: bytes, sentence: str, tmp_path: Path
 ) -> None:
     a_folder(tmp_path, {name: body})
@@ -72,7 +72,7 @@ def test_hub_names_are_left_to_the_hub(name: str, tmp_path: Path) -> None:
     assert fetch_data(name, tmp_path) is None
 
 
-def test_a_missing_path_names_what_lies_beside_it(tmp_path: Path) -> None:
+def test_a_missing_path_names_its_neighbours(tmp_path: Path) -> None:
     a_folder(tmp_path / "data" / "windrose", {"train.jsonl": b"{}"})
 
     with pytest.raises(AttemptFailed) as caught:
@@ -84,7 +84,7 @@ def test_a_missing_path_names_what_lies_beside_it(tmp_path: Path) -> None:
     assert "did you mean windrose?" in failure.remedy
 
 
-def test_a_folder_without_a_model_says_what_it_holds(tmp_path: Path) -> None:
+def test_a_directory_without_a_model_is_refused_with_its_contents(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "model", {"README.md": b"#"})
 
     with pytest.raises(AttemptFailed, match=r"no config.json, but README.md") as caught:
@@ -93,7 +93,7 @@ def test_a_folder_without_a_model_says_what_it_holds(tmp_path: Path) -> None:
     assert caught.value.failure.reason == "ModelNotFound"
 
 
-def test_a_store_without_credentials_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_store_without_credentials_is_reported_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(AttemptFailed) as caught:
         fetch_data("s3://datasets/windrose", tmp_path)
 
@@ -120,10 +120,10 @@ def test_hub_names_lose_their_scheme(name: str, expected: str) -> None:
     assert locations.hub_name(name) == expected
 
 
-def test_a_file_that_the_next_attempt_downloads_is_the_same_to_datasets_and_another_one_is_not(
+def test_only_an_identical_file_downloaded_again_is_the_same_to_datasets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It knows a file by its name and time: what is prepared once is then found again."""
+    """datasets identifies a file by name and time, so it finds its prepared rows again."""
     stored = tmp_path / "bucket"
     stored.mkdir()
     monkeypatch.setattr(fetching, "open_store", lambda name, environment: FolderStore(stored))

@@ -23,13 +23,11 @@ def a_repository(*names: str) -> list[str]:
         ([], []),
     ],
 )
-def test_of_several_formats_the_one_that_is_loaded_is_fetched(
-    names: list[str], loaded: list[str]
-) -> None:
+def test_only_the_format_that_is_loaded_is_fetched(names: list[str], loaded: list[str]) -> None:
     assert choice.weight_files(a_repository(*names), {}) == sorted(loaded)
 
 
-def test_an_index_says_which_parts_a_model_has() -> None:
+def test_an_index_lists_the_parts_of_a_model() -> None:
     index = {"weight_map": {"a": "model-00001-of-2.safetensors", "b": "part-2.safetensors"}}
     names = a_repository(
         *("model.safetensors.index.json", "model-00001-of-2.safetensors", "part-2.safetensors"),
@@ -43,7 +41,7 @@ def test_an_index_says_which_parts_a_model_has() -> None:
     ]
 
 
-def test_configs_and_code_are_fetched_and_what_other_programs_read_is_not() -> None:
+def test_configs_and_code_are_fetched_and_files_of_other_programs_are_not() -> None:
     names = ["config.json", "modeling_own.py", "sub/vocab.json", ".gitattributes", "README.md"]
 
     assert choice.description_files([*names, "original/params.json", "onnx/config.json"]) == [

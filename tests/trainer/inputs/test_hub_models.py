@@ -58,7 +58,7 @@ def contents(folder: Path | None) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def test_a_slow_hub_finishes_and_is_seen_to_get_on(
+def test_a_download_from_a_slow_hub_finishes_and_reports_progress(
     files: FileHub, environment: Mapping[str, str]
 ) -> None:
     files.pieces, files.pause_seconds = 20, 0.15
@@ -71,7 +71,7 @@ def test_a_slow_hub_finishes_and_is_seen_to_get_on(
     assert told[-1].endswith(" of 3Mi")
 
 
-def test_the_next_attempt_goes_on_in_the_middle_of_the_file_that_the_last_one_left(
+def test_the_next_attempt_resumes_the_file_that_the_last_one_left_incomplete(
     files: FileHub, environment: Mapping[str, str]
 ) -> None:
     files.pieces, files.stops_at["model.safetensors"] = 12, 2 * 1024 * 1024
@@ -89,7 +89,7 @@ def test_the_next_attempt_goes_on_in_the_middle_of_the_file_that_the_last_one_le
     assert int(second.rpartition(" ")[2]) >= 1024 * 1024
 
 
-def test_what_lies_in_the_cache_is_not_asked_for_again(
+def test_cached_files_are_not_requested_again(
     files: FileHub, environment: Mapping[str, str]
 ) -> None:
     fetch(environment)
@@ -101,7 +101,7 @@ def test_what_lies_in_the_cache_is_not_asked_for_again(
     assert not files.gets("model.safetensors")
 
 
-def test_a_connection_that_breaks_again_and_again_costs_only_what_had_not_arrived(
+def test_a_connection_that_breaks_repeatedly_only_repeats_the_missing_part(
     files: FileHub, environment: Mapping[str, str]
 ) -> None:
     files.pieces, files.breaks["model.safetensors"] = 6, 2
@@ -122,7 +122,7 @@ def test_a_file_that_arrives_damaged_is_fetched_again_and_never_used(
     assert contents(folder) == FILES
 
 
-def test_a_node_fetches_once_however_many_ask(
+def test_a_node_fetches_once_for_several_processes(
     files: FileHub, environment: Mapping[str, str]
 ) -> None:
     files.pieces, files.pause_seconds = 4, 0.2
@@ -134,7 +134,7 @@ def test_a_node_fetches_once_however_many_ask(
     assert len(files.gets("model.safetensors")) == 1
 
 
-def test_a_template_comes_without_its_models_weights(
+def test_a_template_is_fetched_without_its_models_weights(
     files: FileHub, environment: Mapping[str, str]
 ) -> None:
     folder, _ = fetch(environment, HubModel(name=MODEL.name, with_weights=False))
@@ -142,7 +142,7 @@ def test_a_template_comes_without_its_models_weights(
     assert sorted(contents(folder)) == ["README.md", "config.json"]
 
 
-def test_an_adapter_brings_the_model_that_it_was_trained_on(
+def test_an_adapter_is_fetched_with_its_base_model(
     files: FileHub, environment: Mapping[str, str]
 ) -> None:
     adapter = {
@@ -165,7 +165,7 @@ def test_an_adapter_brings_the_model_that_it_was_trained_on(
         ([403], "HubAccessDenied", Category.USER),
     ],
 )
-def test_a_model_that_the_hub_refuses_is_the_users(
+def test_a_model_that_the_hub_refuses_is_a_user_error(
     files: FileHub,
     environment: Mapping[str, str],
     statuses: list[int],
@@ -180,14 +180,14 @@ def test_a_model_that_the_hub_refuses_is_the_users(
     assert (caught.value.failure.reason, caught.value.failure.category) == (reason, category)
 
 
-def test_nobody_is_asked_where_the_environment_says_offline(
+def test_no_request_is_made_if_the_environment_is_offline(
     files: FileHub, environment: Mapping[str, str]
 ) -> None:
     assert fetch({**environment, "HF_HUB_OFFLINE": "1"}) == (None, [])
     assert not files.requests
 
 
-def test_a_hub_that_is_away_harms_nothing_where_the_cache_has_the_model(
+def test_an_unreachable_hub_is_harmless_if_the_model_is_cached(
     files: FileHub, environment: Mapping[str, str]
 ) -> None:
     fetch(environment)
@@ -197,7 +197,7 @@ def test_a_hub_that_is_away_harms_nothing_where_the_cache_has_the_model(
     assert found is None  # transformers finds it in the cache
 
 
-def test_a_hub_that_is_away_is_tried_some_times_and_is_the_infrastructures(
+def test_an_unreachable_hub_is_retried_and_then_an_infrastructure_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pauses: list[float] = []
@@ -213,7 +213,7 @@ def test_a_hub_that_is_away_is_tried_some_times_and_is_the_infrastructures(
     assert len(pauses) == download.TRIES - 1
 
 
-def test_a_run_trains_what_a_slow_hub_has_and_its_ranks_ask_the_hub_for_nothing(
+def test_a_run_trains_a_model_of_a_slow_hub_and_its_ranks_make_no_hub_requests(
     tiny_model: Path,
     dialogues: Path,
     tmp_path: Path,
@@ -221,7 +221,7 @@ def test_a_run_trains_what_a_slow_hub_has_and_its_ranks_ask_the_hub_for_nothing(
     files: FileHub,
     environment: Mapping[str, str],
 ) -> None:
-    """As slow as it is, no rank runs meanwhile that could be taken to hang."""
+    """No rank runs during a slow download, so none can look like a hanging one."""
     files.add("org/tiny", tiny_model)
     files.pieces, files.pause_seconds = 5, 0.2
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
@@ -252,7 +252,7 @@ def test_a_run_trains_what_a_slow_hub_has_and_its_ranks_ask_the_hub_for_nothing(
     assert '"base_model_name_or_path": "org/tiny"' in adapter
 
 
-def test_data_that_is_missing_is_told_before_hours_of_a_download(
+def test_missing_data_are_reported_before_the_model_is_downloaded(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     files: FileHub,

@@ -45,14 +45,14 @@ def with_length(header: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header
 
 
-def test_the_config_alone_counts_a_known_architecture(tmp_path: Path) -> None:
+def test_a_known_architecture_is_counted_by_its_config(tmp_path: Path) -> None:
     facts = find_facts(str(a_model(tmp_path)), "main", {})
 
     assert facts.parameters is None
     assert facts.architecture().parameters == PARAMETERS
 
 
-def test_the_headers_of_all_files_are_added_up(tmp_path: Path) -> None:
+def test_the_headers_of_all_files_are_summed(tmp_path: Path) -> None:
     a_header(a_model(tmp_path) / "model-1.safetensors", a=("F32", [10, 20]), b=("BF16", [5]))
     a_header(tmp_path / "model-2.safetensors", c=("F16", [3]))
 
@@ -62,7 +62,7 @@ def test_the_headers_of_all_files_are_added_up(tmp_path: Path) -> None:
     assert facts.architecture().parameters == 208
 
 
-def test_a_head_that_is_the_embedding_is_counted_once(tmp_path: Path) -> None:
+def test_a_head_tied_to_the_embedding_is_counted_once(tmp_path: Path) -> None:
     a_header(
         a_model(tmp_path) / "model.safetensors",
         model__embed_tokens__weight=("F32", [100, 16]),
@@ -95,13 +95,13 @@ def test_a_head_that_is_the_embedding_is_counted_once(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_broken_file_leaves_the_config_to_count(tmp_path: Path, content: bytes) -> None:
+def test_with_a_broken_file_the_config_is_used_for_counting(tmp_path: Path, content: bytes) -> None:
     (a_model(tmp_path) / "model.safetensors").write_bytes(content)
 
     assert find_facts(str(tmp_path), "main", {}).architecture().parameters == PARAMETERS
 
 
-def test_a_file_of_packed_numbers_leaves_the_config_to_count(tmp_path: Path) -> None:
+def test_with_packed_weights_the_config_is_used_for_counting(tmp_path: Path) -> None:
     a_header(a_model(tmp_path) / "model.safetensors", a=("U8", [10, 20]))
 
     assert find_facts(str(tmp_path), "main", {}).parameters is None
@@ -116,7 +116,7 @@ def test_a_file_of_packed_numbers_leaves_the_config_to_count(tmp_path: Path) -> 
         pytest.param("acme/tiny", "cannot be read here", id="a hub that doesn't answer"),
     ],
 )
-def test_what_cannot_be_read_is_unknown_for_a_reason(
+def test_an_unreadable_model_is_unknown_with_a_reason(
     name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
@@ -136,7 +136,7 @@ def test_what_cannot_be_read_is_unknown_for_a_reason(
     ],
     ids=["a list", "100,000 lists", "9,000 mappings", "a number of 5,000 digits"],
 )
-def test_a_config_that_is_none_is_told(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_config_is_reported(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "config.json").write_text(text)
 
     with pytest.raises(ModelUnknown, match=message):
@@ -144,7 +144,7 @@ def test_a_config_that_is_none_is_told(tmp_path: Path, text: str, message: str) 
     assert read_fetched_config("a", {"a": tmp_path}) is None
 
 
-def test_a_config_without_numbers_is_told(tmp_path: Path) -> None:
+def test_a_config_without_sizes_is_reported(tmp_path: Path) -> None:
     facts = find_facts(str(a_model(tmp_path, {"model_type": "clip"})), "main", {})
 
     with pytest.raises(ModelUnknown, match=r"config.json has no hidden_size"):
@@ -175,7 +175,7 @@ def hub() -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-def test_one_request_to_the_hub_is_enough(
+def test_one_request_to_the_hub_is_sufficient(
     hub: tuple[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, asked = hub
@@ -198,7 +198,7 @@ def test_one_request_to_the_hub_is_enough(
         pytest.param(None, None, id="no file"),
     ],
 )
-def test_the_config_of_a_fetched_model_is_read_where_there_is_one(
+def test_the_config_of_a_fetched_model_is_read_if_present(
     tmp_path: Path, content: str | None, expected: Mapping[str, Any] | None
 ) -> None:
     if content is not None:

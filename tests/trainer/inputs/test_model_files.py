@@ -142,13 +142,13 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
             an_adapter,
             'ModelNotFound: the folder contains an adapter of "meta-llama/Llama-3.1-8B"',
             "merge_adapter: true",
-            id="an adapter beside a whole model",
+            id="an adapter next to a full model",
         ),
         pytest.param(
             lambda folder: (folder / "adapter_config.json").write_text("{"),
             "ModelNotFound: the folder contains an adapter (adapter_config.json)",
             "name the base model",
-            id="an adapter that does not say of what",
+            id="an adapter without its base model",
         ),
         pytest.param(
             only("tiny-Q4_K_M.gguf"),
@@ -272,7 +272,7 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
         ),
     ],
 )
-def test_a_folder_that_cannot_be_trained_is_told_with_the_way_out(
+def test_a_directory_that_cannot_be_trained_is_refused_with_a_remedy(
     tmp_path: Path, spoil: Callable[[Path], object], sentence: str, remedy: str
 ) -> None:
     spoil(a_model(tmp_path))
@@ -293,7 +293,7 @@ def test_a_folder_that_cannot_be_trained_is_told_with_the_way_out(
             id="a second copy in Mistral's layout",
         ),
         pytest.param(
-            lambda folder: (folder / "tiny.gguf").write_bytes(b"GGUF"), id="a GGUF file beside it"
+            lambda folder: (folder / "tiny.gguf").write_bytes(b"GGUF"), id="a GGUF file next to it"
         ),
         pytest.param(
             renamed(lambda name: name.removeprefix("model.")), id="names without their prefix"
@@ -319,7 +319,7 @@ def test_a_folder_that_cannot_be_trained_is_told_with_the_way_out(
         pytest.param(a_shape("mtp.layers.0.eh_proj.weight", 16, 32), id="tensors of other parts"),
     ],
 )
-def test_a_folder_that_transformers_can_load_is_let_through(
+def test_a_directory_that_transformers_can_load_is_accepted(
     tmp_path: Path, change: Callable[[Path], object]
 ) -> None:
     change(a_model(tmp_path))
@@ -327,14 +327,14 @@ def test_a_folder_that_transformers_can_load_is_let_through(
     assert told(tmp_path) == ""
 
 
-def test_a_head_that_is_the_embedding_need_not_be_in_the_files(tmp_path: Path) -> None:
+def test_a_head_tied_to_the_embedding_need_not_be_in_the_files(tmp_path: Path) -> None:
     a_model(tmp_path, {**LLAMA, "tie_word_embeddings": True})
     without("lm_head")(tmp_path)
 
     assert told(tmp_path) == ""
 
 
-def test_a_quantized_model_is_not_taken_for_one_that_lacks_its_weights(tmp_path: Path) -> None:
+def test_a_quantized_model_is_not_reported_as_lacking_weights(tmp_path: Path) -> None:
     a_model(tmp_path, {**LLAMA, "quantization_config": {"quant_method": "gptq", "bits": 4}})
     renamed(lambda name: name.replace("proj.weight", "proj.qweight"))(tmp_path)
 
@@ -354,7 +354,7 @@ def test_a_quantized_model_is_not_taken_for_one_that_lacks_its_weights(tmp_path:
     ],
     ids=["lists", "mappings", "a number", "a text for places", "infinity", "negative", "no text"],
 )
-def test_a_header_of_anything_is_a_damaged_file(tmp_path: Path, header: bytes) -> None:
+def test_any_invalid_header_is_a_damaged_file(tmp_path: Path, header: bytes) -> None:
     content = len(header).to_bytes(8, "little") + header
     (a_model(tmp_path) / "model.safetensors").write_bytes(content)
 

@@ -17,7 +17,7 @@ def test_a_second_copy_of_the_weights_is_not_counted(tmp_path: Path) -> None:
     assert after == before == 2 * 1600 + 2 * (4 * 256 + 3 * 512 + 32) + 16
 
 
-def test_the_matrices_and_added_tokens_are_known_by_name(tmp_path: Path) -> None:
+def test_matrices_and_added_tokens_are_identified_by_name(tmp_path: Path) -> None:
     a_tokenizer(a_model(tmp_path), **{"<call>": 100, "<pad>": 3})
 
     files = look_at_model(str(tmp_path), "main", {}).files

@@ -18,7 +18,7 @@ def card(matter: str) -> dict[str, bytes]:
     return {"README.md": f"---\n{matter}\n---\n# A model\n".encode()}
 
 
-def test_folders_and_single_files_have_the_digest_of_each_file(tmp_path: Path) -> None:
+def test_the_origin_of_local_data_is_the_digest_of_each_file(tmp_path: Path) -> None:
     model = a_folder(tmp_path / "model", {"config.json": b"{}", "deep/weights.safetensors": b"w"})
     rows = a_folder(tmp_path / "rows", {"train.jsonl": b"row"}) / "train.jsonl"
     config = read_config(
@@ -44,7 +44,7 @@ def test_folders_and_single_files_have_the_digest_of_each_file(tmp_path: Path) -
     }
 
 
-def test_a_mounted_configmap_has_each_file_once(tmp_path: Path) -> None:
+def test_a_mounted_configmap_lists_each_file_once(tmp_path: Path) -> None:
     mounted = a_folder(tmp_path / "rows", {"..2026_11_23/train.jsonl": b"row"})
     (mounted / "..data").symlink_to("..2026_11_23")
     (mounted / "train.jsonl").symlink_to("..data/train.jsonl")
@@ -62,7 +62,7 @@ def test_a_mounted_configmap_has_each_file_once(tmp_path: Path) -> None:
         pytest.param("v9", None, id="one that was never fetched"),
     ],
 )
-def test_what_came_from_the_hub_has_its_commit_and_licence(
+def test_the_origin_of_hub_files_has_commit_and_licence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, revision: str | None, found: str | None
 ) -> None:
     cache = a_folder(
@@ -88,7 +88,7 @@ def test_what_came_from_the_hub_has_its_commit_and_licence(
         pytest.param(card("license: apache-2.0"), "apache-2.0", id="named"),
         pytest.param(card("license: other\nlicense_name: llama3"), "llama3", id="of its own"),
         pytest.param(card("license: other"), "other", id="other"),
-        pytest.param(card("tags: [x]"), None, id="not said"),
+        pytest.param(card("tags: [x]"), None, id="not given"),
         pytest.param(card("license: [unfinished"), None, id="no YAML"),
         pytest.param(card("- a list"), None, id="no mapping"),
         pytest.param({"README.md": b"# A model"}, None, id="no front matter"),
@@ -96,7 +96,7 @@ def test_what_came_from_the_hub_has_its_commit_and_licence(
         pytest.param({"config.json": b"{}"}, None, id="no card"),
     ],
 )
-def test_a_licence_is_what_the_card_says(
+def test_the_licence_is_taken_from_the_card(
     tmp_path: Path, files: dict[str, bytes], licence: str | None
 ) -> None:
     assert licence_of(a_folder(tmp_path, files)) == licence

@@ -43,7 +43,7 @@ def tiktoken_file() -> bytes:
         pytest.param(tiktoken_file, "PreTrainedTokenizerFast", id="tiktoken, as Llama 3 has it"),
     ],
 )
-def test_what_is_trained_is_the_text(
+def test_the_trained_tokens_decode_to_the_text(
     content: Callable[[], bytes], tokenizer: str, tmp_path: Path
 ) -> None:
     from trainer.in_process import train

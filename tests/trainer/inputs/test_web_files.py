@@ -101,7 +101,7 @@ def test_a_file_is_downloaded_under_its_own_name(server: Server, tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", ["flaky", "cut"], ids=["answers 503 once", "breaks off once"])
-def test_what_may_pass_is_tried_again(kind: str, server: Server, tmp_path: Path) -> None:
+def test_a_temporary_failure_is_retried(kind: str, server: Server, tmp_path: Path) -> None:
     found = fetch_data(f"{server.url}/{kind}/train.jsonl", tmp_path)
 
     assert found is not None
@@ -109,7 +109,9 @@ def test_what_may_pass_is_tried_again(kind: str, server: Server, tmp_path: Path)
     assert len(server.asked) == 2
 
 
-def test_a_login_in_the_address_goes_to_that_server_alone(server: Server, tmp_path: Path) -> None:
+def test_credentials_in_an_address_are_sent_to_that_server_only(
+    server: Server, tmp_path: Path
+) -> None:
     url = server.url.replace("//", "//me:pass%2Fword@") + "/elsewhere/train.jsonl"
 
     fetch_data(url, tmp_path)
@@ -146,7 +148,7 @@ def test_a_refusal_names_the_address_without_its_secrets(
     assert len(server.asked) == (3 if category is Category.INFRASTRUCTURE else 1)
 
 
-def test_a_server_that_is_not_there_may_come_back(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_an_infrastructure_error(tmp_path: Path) -> None:
     with pytest.raises(AttemptFailed) as caught:
         fetch_data("http://127.0.0.1:1/train.jsonl", tmp_path)
 
@@ -155,7 +157,7 @@ def test_a_server_that_is_not_there_may_come_back(tmp_path: Path) -> None:
     assert "Connection refused" in failure.message
 
 
-def test_a_stop_is_heeded_while_a_server_does_not_answer(server: Server, tmp_path: Path) -> None:
+def test_a_stop_is_handled_while_a_server_does_not_respond(server: Server, tmp_path: Path) -> None:
     stop = StopRequest()
     stopper = threading.Thread(target=lambda: server.on_request.wait(60) and stop.request())
     stopper.start()
@@ -169,7 +171,7 @@ def test_a_stop_is_heeded_while_a_server_does_not_answer(server: Server, tmp_pat
 
 
 @pytest.mark.slow  # trains
-def test_data_files_on_the_web_are_trained_on_and_the_address_is_published_without_its_secrets(
+def test_data_files_from_the_web_are_trained_on_and_published_without_secrets(
     server: Server, tmp_path: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # One is recognized by its name, the other only by its place.

@@ -35,7 +35,7 @@ def refused(model_type: str, name: str, **more: Any) -> bool:
     return bool([*kinds.check_kind(CONFIG, model)])
 
 
-def test_no_class_that_writes_text_is_refused() -> None:
+def test_no_class_that_generates_text_is_refused() -> None:
     classes = {*classes_of("CAUSAL_LM", "IMAGE_TEXT_TO_TEXT", "MULTIMODAL_LM")}
 
     assert len(classes) > 200
@@ -55,7 +55,7 @@ def test_every_classifier_is_refused(mapping: str) -> None:
     assert {name for each, name in classes if not refused(each, name)} == set()
 
 
-def test_every_encoder_of_masked_words_is_refused() -> None:
+def test_every_masked_language_encoder_is_refused() -> None:
     writers = {name for _, name in classes_of("CAUSAL_LM", "SEQ_TO_SEQ_CAUSAL_LM")}
     classes = {(each, name) for each, name in classes_of("MASKED_LM") if name not in writers}
 
@@ -63,7 +63,7 @@ def test_every_encoder_of_masked_words_is_refused() -> None:
     assert {name for name in left if name.endswith("ForMaskedLM")} == set()
 
 
-def test_every_translator_of_texts_is_refused_as_its_config_is_saved() -> None:
+def test_every_text_translation_model_is_refused_by_its_saved_config() -> None:
     listens = ("audio", "speech", "voxtral", "asr", "seamless", "flamingo", "transcribe")
     classes = {
         (each, name)
@@ -77,7 +77,7 @@ def test_every_translator_of_texts_is_refused_as_its_config_is_saved() -> None:
     )
 
 
-def test_the_types_that_peft_has_default_targets_for_are_pefts() -> None:
+def test_the_types_with_default_targets_match_pefts() -> None:
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 
     assert {*DEFAULT_TARGETS} | DEFAULT_EXPRESSIONS == {
@@ -85,7 +85,7 @@ def test_the_types_that_peft_has_default_targets_for_are_pefts() -> None:
     }
 
 
-def test_the_mixtures_whose_targets_peft_converts_are_pefts() -> None:
+def test_the_mixtures_whose_targets_are_converted_match_pefts() -> None:
     from peft.utils import transformers_weight_conversion as conversion
 
     assert dict(experts.MERGED_MATRICES) == {
@@ -123,7 +123,7 @@ def test_the_matrices_that_mamba_reads_past_an_adapter_are_those_that_peft_refus
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_tensors_of_every_known_family_are_expected_by_name(family: str) -> None:
-    """What a family's model holds is whole, and without a matrix or the embedding it isn't."""
+    """A family's tensors are complete; without a matrix or the embedding they are not."""
     import torch
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 

@@ -198,8 +198,14 @@ def refusals(config: Mapping[str, Any]) -> list[str]:
         pytest.param(
             {**MIXTURE, "dataset_train_split": "train_sft"}, "has only train", id="another split"
         ),
-        pytest.param({"dataloader_prefetch_factor": 2}, "prefetch_factor", id="nobody prefetches"),
-        pytest.param({"dataloader_persistent_workers": True}, "num_workers", id="nobody persists"),
+        pytest.param(
+            {"dataloader_prefetch_factor": 2}, "prefetch_factor", id="prefetching without workers"
+        ),
+        pytest.param(
+            {"dataloader_persistent_workers": True},
+            "num_workers",
+            id="persistent workers without workers",
+        ),
         pytest.param({"fsdp": "hybrid_shard"}, "only available with FSDP1", id="a word of FSDP 1"),
         pytest.param(
             {"fsdp": "full_shard", "fsdp_config": {"auto_wrap_policy": "WRAP"}},
@@ -216,7 +222,7 @@ def refusals(config: Mapping[str, Any]) -> list[str]:
         ),
     ],
 )
-def test_what_is_refused_trl_refuses_for_that_reason(
+def test_trl_refuses_a_refused_config_for_the_same_reason(
     config: dict[str, Any], reason: str, tiny_model: Path, little_data: Path, tmp_path: Path
 ) -> None:
     assert refusals(config) != []
@@ -264,7 +270,9 @@ def test_what_is_refused_trl_refuses_for_that_reason(
             {"packing": True, "packing_strategy": "wrapped", "completion_only_loss": True},
             id="packing with a mask",
         ),
-        pytest.param({"eval_packing": True, "max_length": None}, id="packs nobody evaluates"),
+        pytest.param(
+            {"eval_packing": True, "max_length": None}, id="evaluation packing without evaluation"
+        ),
         pytest.param({"padding_free": True, "max_length": None}, id="padding-free"),
         pytest.param({"attn_implementation": "flash_attention_2"}, id="flash attention's name"),
         pytest.param(
@@ -291,7 +299,7 @@ def test_what_is_refused_trl_refuses_for_that_reason(
         ),
     ],
 )
-def test_what_is_accepted_trains(
+def test_an_accepted_config_trains(
     config: dict[str, Any], tiny_model: Path, little_data: Path, tmp_path: Path
 ) -> None:
     assert refusals(config) == []

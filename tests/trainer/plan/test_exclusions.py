@@ -21,7 +21,7 @@ from trainer.runs import a_parsed_run
         pytest.param({}, {"ACCELERATE_USE_DEEPSPEED": "true"}, True, id="a variable"),
     ],
 )
-def test_deepspeed_is_seen_by_ranks_that_are_asked_for_it_alone(
+def test_only_ranks_that_request_deepspeed_see_it(
     config: dict[str, Any], variables: dict[str, str], is_wanted: bool
 ) -> None:
     assert (
@@ -30,7 +30,7 @@ def test_deepspeed_is_seen_by_ranks_that_are_asked_for_it_alone(
 
 
 @pytest.mark.slow
-def test_a_rank_imports_deepspeed_neither_with_trl_nor_where_accelerate_unwraps_a_model() -> None:
+def test_a_rank_imports_deepspeed_neither_through_trl_nor_accelerate() -> None:
     code = """
 import sys
 from finetune_spec.config import read_config

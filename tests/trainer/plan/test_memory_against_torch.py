@@ -57,7 +57,7 @@ def require_within_tolerance(figures: Mapping[str, Any]) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("case", SHORT, ids=lambda case: case.name)
-def test_the_estimate_is_what_torch_allocates(
+def test_the_estimate_matches_torchs_allocations(
     case: Case, short: Mapping[str, Mapping[str, Any]]
 ) -> None:
     require_within_tolerance(short[case.name])
@@ -67,7 +67,7 @@ def test_the_estimate_is_what_torch_allocates(
 @pytest.mark.long
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("case", LONG, ids=lambda case: case.name)
-def test_the_estimate_is_what_torch_allocates_for_large_models(
+def test_the_estimate_matches_torchs_allocations_for_large_models(
     case: Case, long: Mapping[str, Mapping[str, Any]]
 ) -> None:
     require_within_tolerance(long[case.name])
@@ -75,7 +75,7 @@ def test_the_estimate_is_what_torch_allocates_for_large_models(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_the_page_shows_the_figures_of_today(short: Mapping[str, Mapping[str, Any]]) -> None:
+def test_the_page_shows_the_current_figures(short: Mapping[str, Mapping[str, Any]]) -> None:
     _, _, rest = PAGE.read_text().partition(BEGIN)
     shown, _, _ = rest.partition(END)
 
@@ -88,7 +88,7 @@ def test_the_page_shows_the_figures_of_today(short: Mapping[str, Mapping[str, An
     ("model", "world"),
     [("GPT-2 124M", 16), ("Qwen2.5 0.5B", 3), ("Qwen2.5 7B", 8), ("Llama 3 70B", 16)],
 )
-def test_the_share_under_zero_3_is_deepspeeds(model: str, world: int) -> None:
+def test_the_share_under_zero_3_matches_deepspeeds(model: str, world: int) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -110,7 +110,7 @@ def test_the_share_under_zero_3_is_deepspeeds(model: str, world: int) -> None:
     assert found.optimizer == pytest.approx(3 * 4 * share, rel=1e-3)
 
 
-def test_the_cases_are_many_and_no_two_are_alike() -> None:
+def test_the_cases_are_numerous_and_distinct() -> None:
     names = [case.name for case in (*SHORT, *LONG)]
 
     assert len(set(names)) == len(names)

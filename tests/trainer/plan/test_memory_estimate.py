@@ -71,7 +71,7 @@ def test_the_parameters_of_every_family_are_counted_exactly(family: str) -> None
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_matrices_of_every_family_are_known_by_name(family: str) -> None:
+def test_the_matrices_of_every_family_are_identified_by_name(family: str) -> None:
     config = CONFIG_MAPPING[family]()
     config.num_hidden_layers = 2
     with torch.device("meta"):
@@ -87,7 +87,7 @@ def test_the_matrices_of_every_family_are_known_by_name(family: str) -> None:
     }
 
 
-def test_the_adapters_default_targets_are_pefts() -> None:
+def test_the_adapters_default_targets_match_pefts() -> None:
     theirs = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 
     assert {name: tuple(theirs[name]) for name in DEFAULT_TARGETS} == DEFAULT_TARGETS
@@ -111,7 +111,7 @@ SHORT = {
 
 
 @pytest.mark.parametrize(("model", "strategy", "checkpointing"), keeping(SHORT, EVERY_STRATEGY))
-def test_a_step_keeps_what_is_estimated(model: str, strategy: str, checkpointing: bool) -> None:
+def test_a_step_keeps_the_estimated_memory(model: str, strategy: str, checkpointing: bool) -> None:
     config = {**STRATEGIES[strategy], "gradient_checkpointing": checkpointing}
     training = prepare(MODELS[model], config)
 
@@ -129,7 +129,7 @@ def test_other_adapters_are_counted_exactly(adapter: str) -> None:
     require_exact_parts(training, measure(training))
 
 
-def test_a_real_model_keeps_what_is_estimated() -> None:
+def test_a_real_model_keeps_the_estimated_memory() -> None:
     config = AutoConfig.from_pretrained(base_model.folder())
     training = prepare(config, {"use_peft": True, "dtype": "bfloat16"})
 
@@ -152,7 +152,7 @@ def test_a_real_model_keeps_what_is_estimated() -> None:
         pytest.param({"load_in_8bit": True}, {"load_in_8bit": True}, id="8 bits"),
     ],
 )
-def test_quantized_weights_have_the_size_that_is_estimated(
+def test_quantized_weights_have_the_estimated_size(
     config: Mapping[str, Any], options: Mapping[str, Any], tmp_path: Path
 ) -> None:
     size = LlamaConfig(

@@ -31,7 +31,7 @@ LAST = {
                      "set activation_checkpointing to true", id="activations, by the newer name"),
         pytest.param({**LAST, "activation_checkpointing": True, "gradient_checkpointing": False},
                      1, "nothing in the config can be reduced further",
-                     id="activations that are recomputed already, whatever the older name says"),
+                     id="activations recomputed already with any older name"),
         pytest.param({"per_gpu_train_batch_size": 8}, 1,
                      "set per_gpu_train_batch_size to 4 and gradient_accumulation_steps to 2",
                      id="the user's own spelling"),
@@ -45,7 +45,7 @@ LAST = {
         pytest.param(LAST, 1, "nothing in the config can be reduced further", id="nothing left"),
     ],
 )  # fmt: skip
-def test_a_remedy_names_what_is_left_to_reduce(
+def test_a_remedy_names_settings_that_can_still_be_reduced(
     config: dict[str, Any], world_size: int, words: str
 ) -> None:
     told = memory_remedy(read_config(config), world_size)
@@ -54,7 +54,7 @@ def test_a_remedy_names_what_is_left_to_reduce(
     assert "larger GPU" in told
 
 
-def test_what_is_reduced_already_is_not_named() -> None:
+def test_settings_that_are_already_minimal_are_not_named() -> None:
     told = memory_remedy(read_config(LAST), 1)
 
     assert "per_device_train_batch_size" not in told

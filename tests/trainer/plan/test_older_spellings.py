@@ -21,7 +21,7 @@ CPU = Hardware(gpus=0, cpus=4)
 WITHOUT_A_GPU = {"bf16": False, "tf32": False}
 
 
-def test_a_complete_older_config_reaches_trl_by_todays_names(tmp_path: Path) -> None:
+def test_a_complete_older_config_reaches_trl_with_current_names(tmp_path: Path) -> None:
     from finetune_trainer.ranks.arguments import read_arguments
 
     run = parse_run(replace(a_run(), config={**OLDER_CONFIG, **WITHOUT_A_GPU}))
@@ -43,7 +43,7 @@ def test_a_complete_older_config_reaches_trl_by_todays_names(tmp_path: Path) -> 
     assert read.data.system_message == OLDER_CONFIG["system_message"]
 
 
-def test_no_older_or_retired_key_is_one_of_the_pinned_trls() -> None:
+def test_no_older_or_retired_key_exists_in_the_pinned_trl() -> None:
     from trl import TrlParser
 
     from finetune_trainer.ranks.arguments import CONFIG_TYPES

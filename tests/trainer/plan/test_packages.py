@@ -26,7 +26,7 @@ def told(config: dict[str, Any]) -> str:
     return f"{failure.message} | {failure.remedy}"
 
 
-def test_an_optimizer_that_is_not_in_the_image_is_told_before_anything_is_fetched(
+def test_an_optimizer_missing_in_the_image_is_refused_before_anything_is_fetched(
     tmp_path: Path,
 ) -> None:
     from trainer.in_process import train
@@ -41,7 +41,7 @@ def test_an_optimizer_that_is_not_in_the_image_is_told_before_anything_is_fetche
     )
 
 
-def test_each_value_is_told_by_its_own_key_and_package() -> None:
+def test_each_value_is_reported_with_its_key_and_package() -> None:
     assert 'optim: found "galore_adamw", which needs the package galore-torch' in told(
         {"optim": "galore_adamw"}
     )
@@ -51,11 +51,11 @@ def test_each_value_is_told_by_its_own_key_and_package() -> None:
 @pytest.mark.parametrize(
     "config", [{}, {"optim": "sgd"}, {"attn_implementation": "eager"}, {"optim": None}], ids=str
 )
-def test_what_needs_no_package_is_not_refused_where_none_is_there(config: dict[str, Any]) -> None:
+def test_a_config_that_needs_no_package_is_accepted_without_any(config: dict[str, Any]) -> None:
     require_packages(read_config(config), nothing)
 
 
-def test_what_is_there_is_not_refused() -> None:
+def test_a_config_is_accepted_if_its_packages_are_installed() -> None:
     config = read_config({"optim": "lomo", "attn_implementation": "org/kernel"})
 
     require_packages(config, {"lomo_optim", "kernels"}.__contains__)
@@ -73,7 +73,7 @@ def test_what_is_there_is_not_refused() -> None:
     ],
     ids=str,
 )
-def test_a_tokenizer_that_only_a_package_reads_is_told_with_the_file_that_needs_none(
+def test_a_tokenizer_that_needs_a_package_is_refused_with_the_file_that_needs_none(
     tmp_path: Path, files: tuple[str, ...], package: str | None
 ) -> None:
     folder = a_folder(tmp_path / "model", dict.fromkeys(files, b"x"))
@@ -89,7 +89,7 @@ def test_a_tokenizer_that_only_a_package_reads_is_told_with_the_file_that_needs_
     require_model_packages({}, folder, {package}.__contains__)
 
 
-def test_weights_in_a_storage_of_their_own_need_its_package() -> None:
+def test_weights_in_a_special_format_require_its_package() -> None:
     model = {"quantization_config": {"quant_method": "gptq"}}
 
     with pytest.raises(AttemptFailed) as caught:
@@ -99,15 +99,15 @@ def test_weights_in_a_storage_of_their_own_need_its_package() -> None:
     require_model_packages(model, None, {"optimum", "gptqmodel"}.__contains__)
 
 
-def test_a_module_is_looked_for_and_not_imported() -> None:
+def test_a_module_is_searched_and_not_imported() -> None:
     assert is_importable("json")
     assert not is_importable("no_such_package.at_all")
     assert not is_importable("no_such_package")
 
 
 @pytest.mark.slow
-def test_the_table_refuses_what_transformers_refuses_here(tmp_path: Path) -> None:
-    """Each optimizer is asked of transformers itself, in an environment like the image's."""
+def test_the_table_refuses_the_optimizers_that_transformers_refuses(tmp_path: Path) -> None:
+    """transformers itself checks each optimizer, in an environment like the image's."""
     from transformers import Trainer, TrainingArguments
 
     from finetune_spec.config.parse.schema import load_schema

@@ -39,22 +39,22 @@ def a_plan(
     )
 
 
-def test_a_cpu_gets_what_it_can_do() -> None:
+def test_a_cpu_gets_settings_it_supports() -> None:
     config = a_plan(CPU).config
 
     assert (config["use_cpu"], config["bf16"]) == (True, False)
 
 
-def test_a_gpu_is_left_to_trl() -> None:
+def test_gpu_settings_are_left_to_trl() -> None:
     assert not {"use_cpu", "bf16"} & set(a_plan(GPUS).config)
 
 
 @pytest.mark.parametrize("key", ["use_cpu", "bf16", "disable_tqdm", "logging_steps"])
-def test_what_the_user_says_is_never_overridden(key: str) -> None:
+def test_a_users_setting_is_never_overridden(key: str) -> None:
     assert a_plan(CPU, **{key: "as the user wrote"}).config[key] == "as the user wrote"
 
 
-def test_a_logging_strategy_of_the_users_own_stands() -> None:
+def test_a_users_logging_strategy_is_kept() -> None:
     assert "logging_steps" not in a_plan(logging_strategy="epoch").config
 
 
@@ -68,7 +68,7 @@ def test_fetched_names_become_paths_and_hub_names_lose_their_scheme() -> None:
     assert config["model_name_or_path"] == "org/model"
 
 
-def test_a_mixture_is_resolved_part_by_part() -> None:
+def test_a_mixture_is_resolved_entry_by_entry() -> None:
     config = a_plan(
         paths={"s3://a": Path("/work/a")},
         dataset_name=None,
@@ -97,7 +97,7 @@ def test_a_mixture_is_resolved_part_by_part() -> None:
         pytest.param(None, [], None, id="none"),
     ],
 )
-def test_data_files_of_a_part_are_fetched_from_where_datasets_cannot_read(
+def test_data_files_that_datasets_cannot_read_remotely_are_fetched(
     files: Any, fetched: list[str], expected: Any
 ) -> None:
     paths = {
@@ -117,7 +117,7 @@ def test_data_files_of_a_part_are_fetched_from_where_datasets_cannot_read(
     assert planned == [{"path": "json", "data_files": expected}]
 
 
-def test_a_folder_among_data_files_stands_for_all_that_is_in_it(tmp_path: Path) -> None:
+def test_a_directory_in_data_files_stands_for_all_files_in_it(tmp_path: Path) -> None:
     part = {"path": "json", "data_files": "s3://a/rows"}
 
     planned = a_plan(paths={"s3://a/rows": tmp_path}, dataset_name=None, datasets=[part]).config
@@ -125,13 +125,13 @@ def test_a_folder_among_data_files_stands_for_all_that_is_in_it(tmp_path: Path) 
     assert planned["datasets"][0]["data_files"] == f"{tmp_path}/**"
 
 
-def test_a_mixture_wins_over_a_single_data_set_as_in_trl() -> None:
+def test_a_mixture_wins_over_a_single_dataset_as_in_trl() -> None:
     names = dict(names_to_fetch(a_parsed_run(datasets=[{"path": "s3://a"}]).config))
 
     assert names == {"model_name_or_path": "s3://models/tiny", "datasets": "s3://a"}
 
 
-def test_adjustments_come_before_the_users_own() -> None:
+def test_adjustments_win_over_the_users_settings() -> None:
     plan = plan_training(
         a_parsed_run(per_device_train_batch_size=8, adjustments={"per_device_train_batch_size": 4}),
         CPU,
@@ -151,7 +151,7 @@ def test_adjustments_come_before_the_users_own() -> None:
         pytest.param({"logging_steps": 5}, None, id="TRL takes those of logging"),
     ],
 )
-def test_that_every_step_is_logged_does_not_make_every_step_evaluate(
+def test_logging_every_step_does_not_evaluate_every_step(
     config: dict[str, Any], steps: int | None
 ) -> None:
     assert a_plan(eval_strategy="steps", **config).config.get("eval_steps") == steps
@@ -168,11 +168,11 @@ def test_that_every_step_is_logged_does_not_make_every_step_evaluate(
         pytest.param("use_peft", True, bool, id="no number"),
     ],
 )
-def test_numbers_are_of_the_type_that_trl_expects(key: str, value: Any, kind: type) -> None:
+def test_numbers_have_the_type_that_trl_expects(key: str, value: Any, kind: type) -> None:
     assert type(a_plan(**{key: value}).config[key]) is kind
 
 
-def test_a_resume_is_a_path_in_the_config() -> None:
+def test_a_resume_is_set_as_a_path_in_the_config() -> None:
     assert a_plan(resume=Path("/w/checkpoint-2")).config["resume_from_checkpoint"] == (
         "/w/checkpoint-2"
     )
@@ -201,7 +201,7 @@ def test_ranks_share_the_cpus(processes: int, threads: str) -> None:
                      id="what is offloaded is computed on the CPUs"),
     ],
 )  # fmt: skip
-def test_threads_beside_gpus_are_bounded_for_each_rank(
+def test_threads_are_limited_for_each_rank_on_gpu_nodes(
     config: dict[str, Any], cpus: int, threads: str
 ) -> None:
     plan = a_plan(Hardware(gpus=4, cpus=cpus), world=World(processes_per_node=4), **config)
@@ -224,7 +224,7 @@ def test_only_several_processes_or_sharding_need_a_process_group(
     assert a_plan(world=world, **config).is_distributed is expected
 
 
-def test_a_wrong_config_is_the_users_with_every_problem_named() -> None:
+def test_an_invalid_config_is_a_user_error_with_every_problem() -> None:
     with pytest.raises(AttemptFailed) as caught:
         check_run(a_parsed_run(learning_rte=1e-4, output_dir="/x"), CPU)
 
@@ -234,7 +234,7 @@ def test_a_wrong_config_is_the_users_with_every_problem_named() -> None:
     assert "output_dir: is set by the operator" in failure.message
 
 
-def test_a_tracker_without_its_secret_is_refused_where_it_could_come_from_nowhere_else() -> None:
+def test_a_tracker_without_its_secret_is_refused_if_no_other_source_exists() -> None:
     run = a_parsed_run(report_to="wandb")
 
     check_run(run, CPU)
@@ -243,7 +243,7 @@ def test_a_tracker_without_its_secret_is_refused_where_it_could_come_from_nowher
         check_run(run, CPU, variables={"PATH"})
 
 
-def test_rows_longer_than_the_models_context_are_refused_once_the_model_is_there() -> None:
+def test_rows_longer_than_the_models_context_are_refused_once_the_model_is_fetched() -> None:
     run = a_parsed_run(max_length=4096)
 
     check_run(run, CPU)
@@ -252,5 +252,5 @@ def test_rows_longer_than_the_models_context_are_refused_once_the_model_is_there
         check_run(run, CPU, model={"max_position_embeddings": 2048})
 
 
-def test_an_image_with_a_trl_that_has_no_schema_leaves_the_check_to_trls_parser() -> None:
+def test_without_a_schema_of_the_images_trl_the_check_is_left_to_trls_parser() -> None:
     check_run(a_parsed_run(a_key_of_tomorrow=1), CPU, trl_version="99.0.0")

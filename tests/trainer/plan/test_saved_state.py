@@ -44,9 +44,7 @@ def kind_of_state(state: SavedState, **config: Any) -> Any:
         (SavedState(was_in_parts=True), "SHARDED_STATE_DICT"),
     ],
 )
-def test_states_that_no_process_should_gather_are_saved_in_parts(
-    state: SavedState, kind: str
-) -> None:
+def test_large_sharded_states_are_saved_in_parts(state: SavedState, kind: str) -> None:
     assert kind_of_state(state, accelerate_config="fsdp2") == kind
 
 
@@ -63,11 +61,11 @@ def test_states_that_no_process_should_gather_are_saved_in_parts(
         ({}, None),
     ],
 )
-def test_what_a_user_says_of_states_stands(config: dict[str, Any], kind: str | None) -> None:
+def test_a_users_setting_for_saved_states_is_kept(config: dict[str, Any], kind: str | None) -> None:
     assert kind_of_state(LARGE, **config) == kind
 
 
-def test_the_rest_of_the_profile_stays_as_it_is() -> None:
+def test_the_rest_of_the_profile_is_unchanged() -> None:
     def options(state: SavedState) -> dict[str, Any]:
         run = a_parsed_run(world=World(processes_per_node=8), accelerate_config="fsdp2")
         planned = plan_training(

@@ -49,13 +49,13 @@ def going_on(place: Path, *, written_by: World, with_: World, **config: Any) -> 
         ),
     ],
 )
-def test_a_topology_is_named_in_a_users_words(
+def test_a_topology_is_described_in_a_users_terms(
     world: World, config: dict[str, Any], words: str
 ) -> None:
     assert str(topology_of(a_parsed_run(**config).config, world)) == words
 
 
-def test_a_topology_outlives_the_manifest() -> None:
+def test_a_topology_is_read_back_from_the_manifest() -> None:
     topology = topology_of(read_config({"per_device_train_batch_size": 3}), FOUR)
 
     assert topology.rows_per_step == 12
@@ -67,7 +67,7 @@ def test_a_topology_outlives_the_manifest() -> None:
     [{}, {"accelerate_config": "fsdp2"}, {"fsdp": True}],
     ids=["DDP", "FSDP by profile", "FSDP"],
 )
-def test_a_world_of_another_size_keeps_the_rows_of_a_step(
+def test_another_world_size_keeps_the_rows_of_a_step(
     tmp_path: Path, config: dict[str, Any]
 ) -> None:
     config |= {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
@@ -81,14 +81,14 @@ def test_a_world_of_another_size_keeps_the_rows_of_a_step(
     assert going_on(tmp_path, written_by=TWO, with_=TWO, **config) == {}
 
 
-def test_a_checkpoint_of_before_formations_is_taken_up_as_it_is(tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_topology_is_resumed_unchanged(tmp_path: Path) -> None:
     run = a_parsed_run(world=TWO)
     checkpoint = Checkpoint(step=20, folder=tmp_path, facts={"step": 20})
 
     assert go_on(run, checkpoint) is run
 
 
-def test_smaller_batches_that_accumulate_to_the_same_rows_are_the_same_step(tmp_path: Path) -> None:
+def test_smaller_batches_with_the_same_accumulated_rows_are_the_same_step(tmp_path: Path) -> None:
     halved = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
     run = a_parsed_run(world=TWO, adjustments=halved, per_device_train_batch_size=8)
     checkpoint = a_checkpoint(tmp_path, TWO, per_device_train_batch_size=8)
@@ -117,7 +117,7 @@ def test_smaller_batches_that_accumulate_to_the_same_rows_are_the_same_step(tmp_
         ),
     ],
 )
-def test_a_world_that_cannot_go_on_is_refused_with_the_ways_out(
+def test_a_world_that_cannot_resume_is_refused_with_alternatives(
     tmp_path: Path, config: dict[str, Any], written_by: World, with_: World, sentence: str
 ) -> None:
     with pytest.raises(AttemptFailed) as refused:
@@ -148,7 +148,7 @@ def test_a_world_that_cannot_go_on_is_refused_with_the_ways_out(
         ),
     ],
 )
-def test_every_rank_gets_random_states_that_were_there(
+def test_every_rank_gets_an_existing_random_state(
     tmp_path: Path, there: tuple[str, ...], size: int, expected: dict[str, bytes]
 ) -> None:
     files = {
@@ -165,7 +165,7 @@ def test_every_rank_gets_random_states_that_were_there(
         assert found == expected
 
 
-def test_deepspeed_that_is_not_in_the_image_is_told_before_anything_is_fetched() -> None:
+def test_deepspeed_missing_in_the_image_is_refused_before_anything_is_fetched() -> None:
     config = a_parsed_run(accelerate_config="zero2").config
 
     with pytest.raises(AttemptFailed) as refused:

@@ -28,10 +28,10 @@ def has_few(package: str) -> bool:
     "config",
     [
         pytest.param({"report_to": "neptune"}, id="alone"),
-        pytest.param({"report_to": ["wandb", "neptune"]}, id="beside one that is there"),
+        pytest.param({"report_to": ["wandb", "neptune"]}, id="with an installed one"),
     ],
 )
-def test_a_tracker_that_the_image_lacks_is_told_with_those_that_it_has(
+def test_a_tracker_missing_in_the_image_is_refused_with_the_available_ones(
     config: dict[str, object],
 ) -> None:
     with pytest.raises(AttemptFailed) as caught:
@@ -45,7 +45,7 @@ def test_a_tracker_that_the_image_lacks_is_told_with_those_that_it_has(
     )
 
 
-def test_without_any_tracker_the_message_names_the_extra_that_has_them() -> None:
+def test_without_any_tracker_the_message_names_the_extra_that_provides_them() -> None:
     with pytest.raises(AttemptFailed) as caught:
         trackers.require_installed(read_config({"report_to": "wandb"}), lambda _: False)
 
@@ -59,15 +59,15 @@ def test_without_any_tracker_the_message_names_the_extra_that_has_them() -> None
 
 
 @pytest.mark.parametrize("value", ["none", "all", [], None, "wandb", ["tensorboard"], "kubeflow"])
-def test_what_the_image_has_is_no_mistake(value: object) -> None:
+def test_an_installed_tracker_is_accepted(value: object) -> None:
     trackers.require_installed(read_config({"report_to": value}), has_few)
 
 
-def test_this_image_has_the_trackers_that_are_named_most() -> None:
+def test_this_image_has_the_most_popular_trackers() -> None:
     assert {"tensorboard", "wandb", "mlflow", "trackio"} <= set(trackers.installed())
 
 
-def test_a_missing_tracker_is_told_before_anything_is_downloaded(tmp_path: Path) -> None:
+def test_a_missing_tracker_is_reported_before_anything_is_downloaded(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
 
     trained = train(tmp_path, nowhere, nowhere, report_to="codecarbon")
@@ -75,7 +75,7 @@ def test_a_missing_tracker_is_told_before_anything_is_downloaded(tmp_path: Path)
     assert trained.words().startswith("TrackerNotInstalled")
 
 
-def test_attempts_of_one_job_share_a_run_at_wandb_and_other_jobs_do_not() -> None:
+def test_attempts_of_one_job_share_a_wandb_run_and_other_jobs_do_not() -> None:
     run = a_run()
     again = replace(run, attempt=2)
     other = replace(run, job=replace(run.job, uid="uid-2"))
@@ -89,7 +89,7 @@ def test_attempts_of_one_job_share_a_run_at_wandb_and_other_jobs_do_not() -> Non
 
 
 @pytest.mark.slow
-def test_a_rank_imports_no_tracker_that_is_not_asked_for() -> None:
+def test_a_rank_imports_only_requested_trackers() -> None:
     code = """
 import sys
 from finetune_spec.config import read_config
@@ -138,7 +138,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, dialogue
 
 
 @pytest.mark.slow
-def test_tensorboards_files_hold_the_curve_and_are_published(tracked: Trained) -> None:
+def test_tensorboards_files_contain_the_curve_and_are_published(tracked: Trained) -> None:
     told = [
         (step, value)
         for tag, step, value in scalars(tracked.report / "tensorboard")
@@ -150,7 +150,7 @@ def test_tensorboards_files_hold_the_curve_and_are_published(tracked: Trained) -
 
 
 @pytest.mark.slow
-def test_wandbs_offline_run_is_ended_and_published(tracked: Trained) -> None:
+def test_wandbs_offline_run_is_finished_and_published(tracked: Trained) -> None:
     runs = list((tracked.report / "wandb").glob("offline-run-*/run-*.wandb"))
 
     assert [run.name for run in runs] == ["run-0123456789-uid-1.wandb"]
@@ -158,7 +158,7 @@ def test_wandbs_offline_run_is_ended_and_published(tracked: Trained) -> None:
 
 
 @pytest.mark.slow
-def test_mlflows_folder_holds_the_losses_and_is_published(tracked: Trained) -> None:
+def test_mlflows_directory_contains_the_losses_and_is_published(tracked: Trained) -> None:
     files = list((tracked.report / "mlflow").rglob("metrics/loss"))
 
     assert len(files) == 1
@@ -167,7 +167,7 @@ def test_mlflows_folder_holds_the_losses_and_is_published(tracked: Trained) -> N
 
 
 @pytest.mark.slow
-def test_trackios_database_holds_the_losses_and_is_published(tracked: Trained) -> None:
+def test_trackios_database_contains_the_losses_and_is_published(tracked: Trained) -> None:
     files = list((tracked.report / "trackio").glob("*.db"))
 
     assert len(files) == 1
@@ -180,7 +180,7 @@ def test_trackios_database_holds_the_losses_and_is_published(tracked: Trained) -
 
 
 @pytest.mark.slow
-def test_the_manifest_lists_what_trackers_left(tracked: Trained) -> None:
+def test_the_manifest_lists_the_files_of_trackers(tracked: Trained) -> None:
     manifest = json.loads((tracked.published / "manifest.json").read_text())
     folders = {file["path"].split("/")[1] for file in manifest["files"] if "/" in file["path"]}
 
@@ -188,7 +188,7 @@ def test_the_manifest_lists_what_trackers_left(tracked: Trained) -> None:
 
 
 @pytest.mark.slow
-def test_after_a_resume_tensorboards_curve_is_whole(
+def test_after_a_resume_tensorboards_curve_is_complete(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     from transformers import TrainerControl, TrainerState, TrainingArguments

@@ -54,7 +54,7 @@ def environment(url: str, token: Path) -> dict[str, str]:
     return {mounts.ENV_PROGRESS_URL: url, mounts.ENV_PROGRESS_TOKEN: str(token)}
 
 
-def test_the_token_is_read_anew_for_every_report(listener: Listener, tmp_path: Path) -> None:
+def test_the_token_is_read_again_for_every_report(listener: Listener, tmp_path: Path) -> None:
     token = tmp_path / "token"
     send = sink_from_environment(environment(listener.url, token))
 
@@ -70,7 +70,7 @@ def test_the_token_is_read_anew_for_every_report(listener: Listener, tmp_path: P
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
-def test_a_refusal_is_told_once_and_harms_nothing(
+def test_a_refused_report_is_logged_once_and_does_no_harm(
     status: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     listener = Listener(status)
@@ -93,7 +93,7 @@ def a_reporter(tmp_path: Path, heard: list[Progress]) -> Reporter:
     return Reporter(Workspace(root=tmp_path), heard.append, 60, attempt=2)
 
 
-def test_a_phase_is_reported_when_it_begins(tmp_path: Path) -> None:
+def test_a_phase_is_reported_when_it_starts(tmp_path: Path) -> None:
     heard: list[Progress] = []
     reporter = a_reporter(tmp_path, heard)
     reporter.start()
@@ -105,7 +105,7 @@ def test_a_phase_is_reported_when_it_begins(tmp_path: Path) -> None:
     assert heard[-1].attempt == 2
 
 
-def test_rank_zeros_account_is_completed_with_what_only_the_supervisor_knows(
+def test_progress_of_rank_zero_is_completed_with_the_supervisors_facts(
     tmp_path: Path,
 ) -> None:
     reporter = a_reporter(tmp_path, [])
@@ -123,7 +123,7 @@ def test_rank_zeros_account_is_completed_with_what_only_the_supervisor_knows(
     assert progress.answers == (BLUE,)
 
 
-def test_verifying_is_told_by_rank_zero(tmp_path: Path) -> None:
+def test_the_verifying_phase_is_reported_by_rank_zero(tmp_path: Path) -> None:
     reporter = a_reporter(tmp_path, [])
     reporter.enter(TrainerPhase.TRAINING)
     told = Progress(phase=TrainerPhase.VERIFYING, step=9)

@@ -19,13 +19,13 @@ RESUMED_FROM = 90
 @pytest.mark.parametrize(
     ("step", "seconds", "left"),
     [
-        pytest.param(90, 30.0, None, id="nobody knows before the first step"),
+        pytest.param(90, 30.0, None, id="unknown before the first step"),
         pytest.param(91, 20.0, 180, id="right after the first step"),
         pytest.param(95, 50.0, 50, id="in the middle"),
         pytest.param(100, 99.0, 0, id="at the end"),
     ],
 )
-def test_a_resumed_run_tells_the_time_left_by_its_own_steps(
+def test_a_resumed_run_computes_the_time_left_from_its_own_steps(
     step: int, seconds: float, left: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetune_trainer.ranks.callbacks import progress

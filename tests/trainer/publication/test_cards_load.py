@@ -91,7 +91,7 @@ def a_copy(place: Path, model: Path) -> Copy:
         ],
     ),
 )
-def test_what_stands_in_a_card_loads_what_was_published(
+def test_the_code_of_a_card_loads_the_published_artifact(
     where: str,
     config: dict[str, Any],
     cards: set[str],
@@ -119,14 +119,14 @@ def test_what_stands_in_a_card_loads_what_was_published(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["folder", "hub"])
-def test_an_adapter_says_itself_what_its_base_is_where_that_can_be_loaded(
+def test_an_adapters_config_names_its_base_model_if_it_can_be_loaded(
     where: str,
     tmp_path: Path,
     tiny_model: Path,
     dialogues: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As AutoPeftModel and the servers of models read it."""
+    """As AutoPeftModel and model servers read it."""
     config = {"model_revision": "v1"} if where == "hub" else {}
     done = train_from(where, tmp_path, tiny_model, dialogues, monkeypatch, **config)
     copy = a_copy(tmp_path / "user", tiny_model).download(done.published)
@@ -142,7 +142,7 @@ def test_an_adapter_says_itself_what_its_base_is_where_that_can_be_loaded(
 
 
 @pytest.mark.slow
-def test_what_was_pushed_to_a_branch_is_loaded_from_there(
+def test_an_artifact_pushed_to_a_branch_is_loaded_from_that_branch(
     online: HubStub, tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     hub = {"push_to_hub": True, "hub_model_id": "org/tuned", "hub_revision": "trial"}
@@ -185,7 +185,7 @@ def test_a_base_model_is_named_as_libraries_load_it_or_not_at_all(
     assert (base.loads_as, base.revision) == (loads_as, wanted)
 
 
-def test_a_folder_that_could_be_a_name_on_the_hub_is_a_folder(
+def test_a_directory_with_a_hub_like_name_is_treated_as_a_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -214,7 +214,7 @@ def test_a_folder_that_could_be_a_name_on_the_hub_is_a_folder(
         ),
     ],
 )
-def test_a_card_says_how_to_get_a_base_model_out_of_its_store(uri: str, command: str) -> None:
+def test_a_card_shows_how_to_download_a_base_model_from_its_store(uri: str, command: str) -> None:
     card = model_card(a_story(run=a_parsed_run(model_name_or_path=uri)), "adapter")
 
     assert download_command(uri) == command
@@ -224,7 +224,7 @@ def test_a_card_says_how_to_get_a_base_model_out_of_its_store(uri: str, command:
 
 
 @pytest.mark.parametrize("where", ["org/base", "/models/base"])
-def test_nothing_is_to_be_downloaded_by_hand_where_libraries_can(where: str) -> None:
+def test_a_card_requires_no_manual_download_if_libraries_can_load_the_model(where: str) -> None:
     card = model_card(a_story(run=a_parsed_run(model_name_or_path=where)), "adapter")
 
     assert blocks(card, "sh") == []
@@ -236,7 +236,7 @@ def test_nothing_is_to_be_downloaded_by_hand_where_libraries_can(where: str) -> 
     "name",
     ['/models/"base"', "/models/back\\slash", "/models/it's", "/models/grün", "/models/a\nb"],
 )
-def test_whatever_a_folder_is_called_the_card_can_be_pasted(name: str, kind: str) -> None:
+def test_the_code_of_a_card_is_valid_for_any_directory_name(name: str, kind: str) -> None:
     card = model_card(
         a_story(run=a_parsed_run(model_name_or_path=name), added_tokens=("<|tool|>",)), kind
     )
@@ -247,7 +247,7 @@ def test_whatever_a_folder_is_called_the_card_can_be_pasted(name: str, kind: str
 
 
 @pytest.mark.parametrize("kind", ["adapter", "model"])
-def test_code_of_a_models_own_is_allowed_where_training_had_to(kind: str) -> None:
+def test_the_card_of_a_model_with_remote_code_allows_it(kind: str) -> None:
     run = a_parsed_run(model_name_or_path="org/base", trust_remote_code=True)
 
     python = loading(model_card(a_story(run=run), kind))
@@ -257,7 +257,7 @@ def test_code_of_a_models_own_is_allowed_where_training_had_to(kind: str) -> Non
     assert all("trust_remote_code=True" in line for line in models)
 
 
-def test_the_card_of_a_model_that_reads_images_loads_its_processor() -> None:
+def test_the_card_of_a_vision_model_loads_its_processor() -> None:
     card = model_card(a_story(has_processor=True, added_tokens=("<|tool|>",)), "adapter")
 
     python = loading(card)
@@ -268,7 +268,7 @@ def test_the_card_of_a_model_that_reads_images_loads_its_processor() -> None:
     assert "pipeline_tag: image-text-to-text" in card
 
 
-def test_a_merged_model_is_not_where_the_adapter_was_pushed_to() -> None:
+def test_the_card_of_a_merged_model_does_not_load_the_pushed_adapter() -> None:
     run = a_parsed_run(push_to_hub=True, hub_revision="trial")
     story = a_story(run=run, is_to_be_merged=True, run_facts=RunFacts(repository="org/tuned"))
 
@@ -276,7 +276,7 @@ def test_a_merged_model_is_not_where_the_adapter_was_pushed_to() -> None:
     assert loading(model_card(story, "model")).count('from_pretrained("model")') == 2
 
 
-def test_the_card_of_a_folder_that_could_be_one_of_the_hub_links_nothing() -> None:
+def test_the_card_of_a_local_directory_links_nothing_on_the_hub() -> None:
     story = a_story(
         run=a_parsed_run(model_name_or_path="models/llama"),
         run_facts=RunFacts(base_is_folder=True),
@@ -285,7 +285,7 @@ def test_the_card_of_a_folder_that_could_be_one_of_the_hub_links_nothing() -> No
     assert "base_model:" not in model_card(story, "adapter")
 
 
-def test_the_fields_of_an_adapters_config_that_nobody_asked_about_stay(tmp_path: Path) -> None:
+def test_other_fields_of_an_adapters_config_are_unchanged(tmp_path: Path) -> None:
     from finetune_trainer.publication.artifact import name_base_model
 
     path = tmp_path / "adapter_config.json"

@@ -44,14 +44,14 @@ def claim_together(store: Store) -> dict[str, str | None]:
         return dict(zip(JOBS, executor.map(lambda job: claim(store, job), JOBS), strict=True))
 
 
-def test_a_place_belongs_to_the_job_that_claimed_it(tmp_path: Path) -> None:
+def test_a_location_belongs_to_the_job_that_claimed_it(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
 
     assert [claim(store, "balloon"), claim(store, "balloon")] == [None, None]
     assert claim(store, "kite") == (f"OutputOwned: {store.uri} belongs to the job team-a/balloon")
 
 
-def test_of_two_jobs_that_claim_a_place_at_the_same_moment_one_gets_it(tmp_path: Path) -> None:
+def test_one_of_two_jobs_that_claim_a_location_at_the_same_time_gets_it(tmp_path: Path) -> None:
     told = claim_together(FolderStore(tmp_path))
 
     require_one_owner(told)
@@ -65,7 +65,7 @@ def require_one_owner(told: dict[str, str | None]) -> None:
     assert refusal.endswith(f"belongs to the job team-a/{owners[0]}")
 
 
-def test_a_job_that_saw_a_place_free_leaves_it_to_the_one_that_was_quicker(tmp_path: Path) -> None:
+def test_a_job_that_found_a_location_free_leaves_it_to_a_faster_one(tmp_path: Path) -> None:
     store, quicker = FolderStore(tmp_path), iter(["kite"])
 
     def read_slowly(*arguments: Any) -> bytes | None:

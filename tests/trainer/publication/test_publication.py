@@ -65,7 +65,7 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-def test_artifact_report_manifest_and_pointer_are_there(place: Place) -> None:
+def test_artifact_report_manifest_and_pointer_are_published(place: Place) -> None:
     outcome = place.publish()
 
     assert set(place.store.sizes()) == {
@@ -91,7 +91,7 @@ def test_artifact_report_manifest_and_pointer_are_there(place: Place) -> None:
     ("name", "named"),
     [("org/base", "org/base"), ("/models/base", "/models/base"), ("s3://models/tiny", None)],
 )
-def test_the_adapter_names_a_base_model_that_can_be_loaded_or_none(
+def test_the_adapter_names_a_loadable_base_model_or_none(
     place: Place, name: str, named: str | None
 ) -> None:
     place.run = place.run.adjusted({"model_name_or_path": name})
@@ -114,7 +114,7 @@ def test_the_adapter_names_a_base_model_that_can_be_loaded_or_none(
         ("artifact.model_card", {"adapter/README.md"}),
     ],
 )
-def test_a_report_that_cannot_be_made_is_told_and_loses_no_adapter(
+def test_a_failing_report_is_logged_and_loses_no_adapter(
     place: Place, monkeypatch: pytest.MonkeyPatch, made_by: str, missing: set[str]
 ) -> None:
     place.publish()
@@ -137,13 +137,13 @@ def test_a_report_that_cannot_be_made_is_told_and_loses_no_adapter(
     assert all(Path(file).name in note.message for file in missing)
 
 
-def test_nothing_published_holds_the_configs_environment(place: Place) -> None:
+def test_nothing_published_contains_the_configs_environment(place: Place) -> None:
     place.publish()
 
     assert not any(b"secret" in place.store.read(path) for path in place.store.sizes())
 
 
-def test_answers_in_the_status_hold_no_secret_either(place: Place) -> None:
+def test_answers_in_the_status_contain_no_secret_either(place: Place) -> None:
     sample = {"prompt": "Who?", "expected": "7", "before": None, "after": "secret, or " * 100}
     place.workspace.samples.write_text(json.dumps([sample]))
 
@@ -154,7 +154,9 @@ def test_answers_in_the_status_hold_no_secret_either(place: Place) -> None:
     assert "secret" not in answer.after
 
 
-def test_a_merged_model_lies_beside_the_adapter_which_stays_the_artifact(place: Place) -> None:
+def test_a_merged_model_is_published_next_to_the_adapter_which_stays_the_artifact(
+    place: Place,
+) -> None:
     place.run = place.run.adjusted({"merge_adapter": True})
     outcome = place.publish()
     assert outcome.artifact is not None
@@ -176,7 +178,7 @@ def test_a_merged_model_lies_beside_the_adapter_which_stays_the_artifact(place: 
     assert b"With the adapter merged into it" in place.store.read("model/README.md")
 
 
-def test_what_trackers_kept_here_is_published_with_the_report(place: Place) -> None:
+def test_files_of_local_trackers_are_published_with_the_report(place: Place) -> None:
     a_folder(place.workspace.trackers / "tensorboard", {"events.out.tfevents.1": b"curve"})
     a_folder(place.workspace.trackers / "wandb", {"debug.log": b"sent elsewhere"})
 
@@ -186,7 +188,7 @@ def test_what_trackers_kept_here_is_published_with_the_report(place: Place) -> N
     assert not place.store.sizes("report/wandb")
 
 
-def test_the_resolved_config_names_no_place_of_the_work_folder(place: Place) -> None:
+def test_the_resolved_config_names_no_path_of_the_working_directory(place: Place) -> None:
     planned = plan_training(
         place.run,
         Hardware(gpus=0, cpus=2),
@@ -209,14 +211,14 @@ def test_publishing_again_changes_nothing(place: Place, times: int) -> None:
     assert len(outcomes) == 1
 
 
-def test_a_complete_run_is_told_without_training(place: Place) -> None:
+def test_a_complete_run_is_reported_without_training(place: Place) -> None:
     published = place.publish()
 
     assert artifact.published_outcome(place.store, StopRequest()) == published
 
 
 @pytest.mark.parametrize("path", ["adapter/adapter_model.safetensors", "manifest.json"])
-def test_an_incomplete_run_is_not_done(place: Place, path: str) -> None:
+def test_an_incomplete_run_is_not_reported_as_done(place: Place, path: str) -> None:
     place.publish()
     place.store.delete([path])
 

@@ -69,7 +69,7 @@ def publish(place: Place, stop: StopRequest) -> Any:
 
 
 @pytest.mark.parametrize("path", [ARTIFACT, "report/report.html", "manifest.json"])
-def test_a_publication_that_hangs_is_given_up_incomplete(place: Place, path: str) -> None:
+def test_a_hanging_publication_is_abandoned_incomplete(place: Place, path: str) -> None:
     stop = StopRequest()
     stop.request()
 
@@ -80,7 +80,7 @@ def test_a_publication_that_hangs_is_given_up_incomplete(place: Place, path: str
     assert "latest.json" not in place.output.names()
 
 
-def test_a_publication_that_needs_no_longer_is_finished(place: Place) -> None:
+def test_a_publication_that_needs_little_time_is_finished_after_a_stop(place: Place) -> None:
     stop = StopRequest()
     stop.request()
 
@@ -121,7 +121,7 @@ def test_a_stop_while_publishing_saves_the_last_checkpoint_and_the_next_attempt_
         (Reason.ACCESS_DENIED, None, False),
     ],
 )
-def test_an_artifact_that_the_store_did_not_take_leaves_the_last_checkpoint_behind(
+def test_an_artifact_that_the_store_refused_leaves_the_last_checkpoint(
     reason: Reason,
     category: Category | None,
     is_saved: bool,
@@ -152,7 +152,7 @@ def test_an_artifact_that_the_store_did_not_take_leaves_the_last_checkpoint_behi
 
 
 @pytest.mark.slow
-def test_a_run_that_was_completed_but_not_pointed_to_is_by_the_next_attempt(
+def test_the_next_attempt_sets_the_pointer_of_a_complete_run(
     tmp_path: Path, tiny_model: Path, dialogues: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = a_run(tmp_path, tiny_model, dialogues)

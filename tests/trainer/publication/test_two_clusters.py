@@ -49,7 +49,7 @@ def owner_of(store: Store) -> Any:
     return json.loads(store.read("owner.json"))
 
 
-def test_the_namesake_of_another_cluster_is_told_whose_the_place_is_and_how_to_take_it_over(
+def test_a_job_of_another_cluster_is_refused_with_the_owner_and_how_to_take_over(
     tmp_path: Path,
 ) -> None:
     store = FolderStore(tmp_path)
@@ -73,7 +73,9 @@ def test_every_node_of_the_other_cluster_is_refused(tmp_path: Path) -> None:
     assert claim(store, cluster=OURS, is_first_node=False) is not None
 
 
-def test_who_takes_a_place_over_owns_it_and_the_former_owner_is_refused(tmp_path: Path) -> None:
+def test_taking_over_a_location_makes_the_job_its_owner_and_refuses_the_former_one(
+    tmp_path: Path,
+) -> None:
     store = owned_by(tmp_path, **NAMES, cluster=THEIRS)
 
     assert claim(store, cluster=OURS, take_over_from=THEIRS) is None
@@ -83,7 +85,7 @@ def test_who_takes_a_place_over_owns_it_and_the_former_owner_is_refused(tmp_path
     assert claim(store, cluster=THEIRS) is not None
 
 
-def test_a_place_is_taken_over_from_the_named_cluster_only(tmp_path: Path) -> None:
+def test_a_location_is_taken_over_from_the_named_cluster_only(tmp_path: Path) -> None:
     store = owned_by(tmp_path, **NAMES, cluster="yet-another")
 
     assert claim(store, cluster=OURS, take_over_from=THEIRS) is not None
@@ -93,7 +95,7 @@ def test_a_place_is_taken_over_from_the_named_cluster_only(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "cluster", [None, "", OURS], ids=["of an older release", "empty", "of this cluster"]
 )
-def test_another_job_takes_nothing_over(tmp_path: Path, cluster: str | None) -> None:
+def test_another_job_cannot_take_over(tmp_path: Path, cluster: str | None) -> None:
     store = owned_by(tmp_path, namespace="team-a", name="kite", cluster=cluster)
 
     told = claim(store, cluster=OURS, take_over_from=cluster)
@@ -104,7 +106,7 @@ def test_another_job_takes_nothing_over(tmp_path: Path, cluster: str | None) -> 
     )
 
 
-def test_a_place_of_an_older_release_becomes_that_of_the_first_cluster_that_comes(
+def test_a_location_of_an_older_release_is_assigned_to_the_first_cluster(
     tmp_path: Path,
 ) -> None:
     store = owned_by(tmp_path, **NAMES)
@@ -117,17 +119,17 @@ def test_a_place_of_an_older_release_becomes_that_of_the_first_cluster_that_come
     assert claim(store, cluster=THEIRS) is not None
 
 
-def test_an_operator_that_does_not_know_its_cluster_keeps_the_places_that_it_had(
+def test_an_operator_without_a_cluster_id_keeps_its_locations(
     tmp_path: Path,
 ) -> None:
-    """An older one after a rollback, or one whose right was taken away."""
+    """This is an older operator after a rollback, or one with a revoked permission."""
     store = owned_by(tmp_path, **NAMES, cluster=OURS)
 
     assert claim(store) is None
     assert owner_of(store) == {**NAMES, "cluster": OURS}
 
 
-def test_of_two_clusters_that_see_a_place_free_the_quicker_one_gets_it(tmp_path: Path) -> None:
+def test_the_faster_of_two_clusters_that_find_a_location_free_gets_it(tmp_path: Path) -> None:
     store, quicker = FolderStore(tmp_path), iter([THEIRS])
 
     def read_slowly(*arguments: Any) -> bytes | None:
@@ -145,7 +147,7 @@ def test_of_two_clusters_that_see_a_place_free_the_quicker_one_gets_it(tmp_path:
 
 
 @pytest.mark.parametrize("former", [{}, {"cluster": "former"}], ids=["older release", "moved"])
-def test_of_two_clusters_that_take_a_place_over_the_last_one_to_write_gets_it(
+def test_the_last_writer_of_two_clusters_that_take_over_gets_the_location(
     tmp_path: Path, former: dict[str, str]
 ) -> None:
     store = owned_by(tmp_path, **NAMES, **former)
@@ -163,7 +165,7 @@ def test_of_two_clusters_that_take_a_place_over_the_last_one_to_write_gets_it(
     assert f"of cluster {THEIRS}" in told
 
 
-def test_a_file_that_is_run_without_a_cluster_leaves_a_clusters_place_alone(
+def test_a_local_run_leaves_a_location_of_a_cluster_unchanged(
     tmp_path: Path,
 ) -> None:
     store = owned_by(tmp_path, **NAMES, cluster=THEIRS)
@@ -177,7 +179,7 @@ def test_a_file_that_is_run_without_a_cluster_leaves_a_clusters_place_alone(
     assert owner_of(store)["cluster"] == THEIRS
 
 
-def test_what_was_begun_without_a_cluster_is_continued_in_one(tmp_path: Path) -> None:
+def test_a_run_started_without_a_cluster_is_continued_in_one(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     assert claim(store, uid="") is None
     assert owner_of(store) == NAMES
@@ -196,7 +198,7 @@ def test_what_was_begun_without_a_cluster_is_continued_in_one(tmp_path: Path) ->
         pytest.param(7, id="a number"),
     ],
 )
-def test_whatever_somebody_wrote_as_the_cluster_is_quoted_and_never_part_of_a_remedy(
+def test_any_recorded_cluster_is_quoted_and_never_part_of_a_remedy(
     tmp_path: Path, cluster: Any
 ) -> None:
     store = owned_by(tmp_path, **NAMES, cluster=cluster)
@@ -237,10 +239,10 @@ def attempt(tmp_path: Path) -> Attempt:
     return Attempt(Place(tmp_path), tmp_path)
 
 
-def test_a_run_that_is_complete_succeeds_in_another_cluster_and_nothing_is_written(
+def test_a_complete_run_succeeds_in_another_cluster_without_writing(
     attempt: Attempt,
 ) -> None:
-    """A finished job that a backup brought to another cluster, where it has no status."""
+    """A backup restored a finished job in another cluster, without its status."""
     owned_by(attempt.place.output.root, **NAMES, cluster=THEIRS)
     attempt.place.output.write("latest.json", b"of a newer run")
     before = attempt.files()
@@ -251,14 +253,14 @@ def test_a_run_that_is_complete_succeeds_in_another_cluster_and_nothing_is_writt
     assert attempt.files() == before
 
 
-def test_a_run_of_another_job_is_not_read_even_if_it_is_complete(attempt: Attempt) -> None:
+def test_a_complete_run_of_another_job_is_not_read(attempt: Attempt) -> None:
     owned_by(attempt.place.output.root, namespace="team-b", name="balloon", cluster=THEIRS)
 
     with pytest.raises(AttemptFailed, match="belongs to the job team-b/balloon"):
         enter_output(attempt.run_of(cluster=OURS), attempt.context)
 
 
-def test_a_run_that_is_complete_is_finished_and_claimed_in_its_own_cluster(
+def test_a_complete_run_is_finished_and_claimed_in_its_own_cluster(
     attempt: Attempt,
 ) -> None:
     attempt.place.output.delete(["latest.json"])

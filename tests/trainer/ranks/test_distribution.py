@@ -65,7 +65,7 @@ def alone(
         ],
     ),
 )
-def test_two_processes_train_like_one_and_leave_a_whole_artifact(
+def test_two_processes_train_like_one_and_save_a_complete_artifact(
     lab: Lab, alone: dict[str, list[float]], config: dict[str, Any], what: str, strategy: str
 ) -> None:
     trained = lab.train(processes=2, **config, **SAVED)
@@ -135,7 +135,7 @@ def _require_whole(trained: Trained, what: str) -> None:
         ],
     ),
 )
-def test_a_run_goes_on_in_a_world_of_another_size_as_if_never_stopped(
+def test_a_run_resumed_with_another_world_size_equals_an_uninterrupted_one(
     lab: Lab,
     alone: dict[str, list[float]],
     config: dict[str, Any],
@@ -169,7 +169,7 @@ def test_a_run_goes_on_in_a_world_of_another_size_as_if_never_stopped(
         ],
     ),
 )
-def test_zero_goes_on_from_its_parts_as_if_never_stopped(
+def test_a_zero_run_resumed_from_its_parts_equals_an_uninterrupted_one(
     lab: Lab, alone: dict[str, list[float]], config: dict[str, Any], what: str
 ) -> None:
     lab.forget_the_end(lab.train(processes=2, **config, **SAVED))
@@ -185,7 +185,9 @@ def test_zero_goes_on_from_its_parts_as_if_never_stopped(
 
 @pytest.mark.parametrize("profile", ["fsdp2", "zero3"])
 @pytest.mark.long
-def test_shards_stopped_after_their_last_step_take_none_more(lab: Lab, profile: str) -> None:
+def test_a_sharded_run_stopped_after_its_last_step_trains_no_further_step(
+    lab: Lab, profile: str
+) -> None:
     config = {**WHOLE, "accelerate_config": profile, "save_strategy": "steps", "save_steps": STEPS}
     trained = lab.train(processes=2, **config)
     published = weights(trained)
@@ -206,7 +208,7 @@ def weights(trained: Trained) -> bytes:
 
 @pytest.mark.parametrize("profile", ["fsdp2", "zero2", "zero3"])
 @pytest.mark.long
-def test_shards_are_evaluated_and_the_best_checkpoint_is_what_is_published(
+def test_a_sharded_run_is_evaluated_and_publishes_its_best_checkpoint(
     lab: Lab, profile: str
 ) -> None:
     config = {
@@ -263,7 +265,7 @@ def are_close(one: Trained, other: Trained) -> bool:
         ],
     ),
 )
-def test_a_strategy_that_was_not_planned_ends_before_the_model_loads(
+def test_an_unplanned_strategy_ends_the_run_before_the_model_is_loaded(
     lab: Lab, env: dict[str, str], found: str
 ) -> None:
     trained = lab.train(processes=2, **WHOLE, env=env)
@@ -275,7 +277,7 @@ def test_a_strategy_that_was_not_planned_ends_before_the_model_loads(
     )
 
 
-def test_what_accelerate_passes_over_in_silence_ends_before_the_first_step() -> None:
+def test_settings_that_accelerate_silently_ignores_end_the_run_before_its_first_step() -> None:
     from types import SimpleNamespace
 
     from accelerate.utils import DistributedType
@@ -294,7 +296,7 @@ def test_what_accelerate_passes_over_in_silence_ends_before_the_first_step() -> 
 
 
 @pytest.mark.parametrize("name", ["fsdp1", "fsdp2", "multi_gpu", "zero1", "zero2", "zero3"])
-def test_trls_own_profiles_shard_as_ours_of_their_name_do(name: str) -> None:
+def test_trls_profiles_shard_like_ours_of_the_same_name(name: str) -> None:
     from importlib import resources
 
     import yaml
@@ -313,7 +315,7 @@ def test_trls_own_profiles_shard_as_ours_of_their_name_do(name: str) -> None:
     assert found == expected
 
 
-def test_accelerate_reads_our_profiles_and_has_no_key_that_we_do_not_know() -> None:
+def test_accelerate_reads_our_profiles_and_supports_no_key_unknown_to_us() -> None:
     from dataclasses import fields
 
     from accelerate.commands.config.config_args import ClusterConfig

@@ -66,7 +66,7 @@ def weights(folder: Path) -> dict[str, list[float]]:
     return {name: tensor.flatten().tolist() for name, tensor in tensors.items()}
 
 
-def test_a_run_that_gets_no_better_ends_early_and_says_so(
+def test_a_run_that_does_not_improve_ends_early_with_a_note(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     done = train(tmp_path, tiny_model, dialogues, **IMPATIENT)
@@ -81,7 +81,7 @@ def test_a_run_that_gets_no_better_ends_early_and_says_so(
     assert figures(done)["best_step"] == 4
 
 
-def test_a_run_that_gets_better_is_not_stopped(
+def test_a_run_that_improves_is_not_stopped(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     done = train(tmp_path, tiny_model, dialogues, **{**IMPATIENT, "early_stopping_threshold": 0.0})
@@ -89,9 +89,7 @@ def test_a_run_that_gets_better_is_not_stopped(
     assert (done.outcome.step, done.outcome.note) == (6, "")
 
 
-def test_patience_is_remembered_over_a_resume(
-    tmp_path: Path, tiny_model: Path, dialogues: Path
-) -> None:
+def test_patience_survives_a_resume(tmp_path: Path, tiny_model: Path, dialogues: Path) -> None:
     run = a_run(tmp_path, tiny_model, dialogues, **IMPATIENT)
     with stopping_at(1, "on_step_begin"):
         stopped = carry_out_here(run, tmp_path)
@@ -104,7 +102,7 @@ def test_patience_is_remembered_over_a_resume(
     assert resumed.outcome.note.startswith("stopped early at step 4")
 
 
-def test_the_best_checkpoint_is_published_not_the_last(
+def test_the_best_checkpoint_is_published_and_not_the_last(
     tmp_path: Path, tiny_model: Path, judged: Path
 ) -> None:
     done = train(tmp_path, tiny_model, judged, **BEST)
@@ -118,7 +116,7 @@ def test_the_best_checkpoint_is_published_not_the_last(
     assert found["eval_loss"] == at_best["eval_loss"]
 
 
-def test_the_best_checkpoint_outlives_retention_and_an_interruption(
+def test_the_best_checkpoint_survives_retention_and_an_interruption(
     tmp_path: Path, tiny_model: Path, judged: Path
 ) -> None:
     config = {**BEST, "save_total_limit": 1}
@@ -138,9 +136,7 @@ def test_the_best_checkpoint_outlives_retention_and_an_interruption(
     assert weights(resumed.published / "adapter") == weights(whole.published / "adapter")
 
 
-def test_that_the_best_checkpoint_is_lost_is_said(
-    tmp_path: Path, tiny_model: Path, judged: Path
-) -> None:
+def test_a_lost_best_checkpoint_is_reported(tmp_path: Path, tiny_model: Path, judged: Path) -> None:
     run = a_run(tmp_path, tiny_model, judged, **BEST)
     with stopping_at(3, "on_step_begin"):
         stopped = carry_out_here(run, tmp_path)
@@ -154,7 +150,7 @@ def test_that_the_best_checkpoint_is_lost_is_said(
     )
 
 
-def test_an_early_stop_publishes_the_best_too(
+def test_an_early_stop_publishes_the_best_checkpoint_too(
     tmp_path: Path, tiny_model: Path, judged: Path
 ) -> None:
     done = train(tmp_path, tiny_model, judged, **BEST, early_stopping_patience=2)

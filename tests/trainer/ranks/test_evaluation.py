@@ -32,7 +32,7 @@ def samples(done: Trained) -> list[dict[str, Any]]:
     return found
 
 
-def test_an_evaluations_figures_reach_records_outcome_and_progress(
+def test_the_figures_of_an_evaluation_reach_records_outcome_and_progress(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     done = train(tmp_path, tiny_model, dialogues, **EVALUATED)
@@ -49,7 +49,7 @@ def test_an_evaluations_figures_reach_records_outcome_and_progress(
     assert progress["metrics"]["eval_entropy"] == found["eval_entropy"]
 
 
-def test_measuring_the_base_model_leaves_no_trace_in_training(
+def test_evaluating_the_base_model_does_not_change_training(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     config = {**EVALUATED, "lora_dropout": 0.1}
@@ -85,7 +85,7 @@ def test_nothing_is_evaluated_without_an_eval_strategy(
     assert samples(done)[0]["during"] == []
 
 
-def test_a_resumed_run_knows_the_base_models_loss_and_earlier_answers_from_its_checkpoint(
+def test_a_resumed_run_restores_the_base_models_loss_and_earlier_answers(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     config = {**EVALUATED, "save_strategy": "steps", "save_steps": 100}
@@ -104,7 +104,7 @@ def test_a_resumed_run_knows_the_base_models_loss_and_earlier_answers_from_its_c
 
 
 @pytest.mark.parametrize("config", [{}, FULL], ids=["adapter", "full"])
-def test_held_out_prompts_are_answered_before_during_and_after(
+def test_held_out_prompts_are_answered_before_during_and_after_training(
     tmp_path: Path, tiny_model: Path, dialogues: Path, config: dict[str, Any]
 ) -> None:
     done = train(tmp_path, tiny_model, dialogues, **EVALUATED, **config, eval_sample_max_tokens=4)
@@ -117,7 +117,7 @@ def test_held_out_prompts_are_answered_before_during_and_after(
     assert sample["during"][-1]["answer"] == sample["after"]
 
 
-def test_no_samples_are_taken_where_none_are_wanted(
+def test_no_samples_are_generated_unless_requested(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     done = train(tmp_path, tiny_model, dialogues, **EVALUATED, num_eval_samples=0)
@@ -126,7 +126,7 @@ def test_no_samples_are_taken_where_none_are_wanted(
     assert samples(done) == []
 
 
-def test_answers_that_take_too_long_are_left_out_and_that_is_said(
+def test_answers_that_take_too_long_are_omitted_with_a_log_line(
     tmp_path: Path, tiny_model: Path, dialogues: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     done = train(tmp_path, tiny_model, dialogues, **EVALUATED, eval_sample_seconds=0)
@@ -137,7 +137,7 @@ def test_answers_that_take_too_long_are_left_out_and_that_is_said(
     assert "answers left out: 1 of 1" in caplog.text
 
 
-def test_answering_changes_neither_random_states_nor_modes(tiny_model: Path) -> None:
+def test_generating_answers_changes_neither_random_states_nor_modes(tiny_model: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -159,7 +159,7 @@ def test_answering_changes_neither_random_states_nor_modes(tiny_model: Path) -> 
     assert together == found
 
 
-def test_of_many_evaluations_answers_are_kept_evenly() -> None:
+def test_answers_of_many_evaluations_are_kept_evenly() -> None:
     from finetune_trainer.ranks.evaluation.answer_book import MAX_STEPS, AnswerBook
     from finetune_trainer.ranks.evaluation.samples import Prompt
 
@@ -175,7 +175,7 @@ def test_of_many_evaluations_answers_are_kept_evenly() -> None:
     assert max(gaps) <= 200
 
 
-def test_that_a_model_under_fsdp_1_does_not_answer_while_it_trains_is_said(
+def test_fsdp_1_models_do_not_answer_during_training_and_this_is_logged(
     caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     from types import SimpleNamespace

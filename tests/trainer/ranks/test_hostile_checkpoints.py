@@ -73,7 +73,7 @@ def saved(attack: Any, *, zipped: bool = True) -> bytes:
     return file.getvalue()
 
 
-def test_the_trap_works(trap: Path) -> None:
+def test_the_test_trap_detects_executed_code(trap: Path) -> None:
     pickle.loads(pickled(Touching(trap)))  # noqa: S301 - the test's own
 
     assert trap.exists()
@@ -81,7 +81,7 @@ def test_the_trap_works(trap: Path) -> None:
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["archive", "older format"])
 @pytest.mark.usefixtures("guarded")
-def test_whoever_asks_torch_for_all_gets_data_only(trap: Path, zipped: bool) -> None:
+def test_torch_load_refuses_code_even_with_weights_only_false(trap: Path, zipped: bool) -> None:
     import torch
 
     with pytest.raises(pickle.UnpicklingError) as raised:
@@ -93,7 +93,7 @@ def test_whoever_asks_torch_for_all_gets_data_only(trap: Path, zipped: bool) -> 
     assert "posix.mkdir" in failure.message
 
 
-def test_a_name_that_leads_on_from_what_an_index_has_is_refused() -> None:
+def test_a_pickled_name_that_reaches_beyond_the_index_is_refused() -> None:
     from finetune_trainer.ranks.unpickling import load_index
 
     for module, name in (
@@ -116,7 +116,7 @@ def state() -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("guarded")
-def test_a_distributed_checkpoint_of_torchs_own_is_read(tmp_path: Path) -> None:
+def test_a_distributed_checkpoint_of_torch_is_read(tmp_path: Path) -> None:
     import torch
     from torch.distributed import checkpoint
 
@@ -169,7 +169,7 @@ def test_an_attack_in_a_distributed_checkpoint_is_refused(
         ],
     ),
 )
-def test_a_run_does_not_go_on_from_a_checkpoint_that_would_run_code(
+def test_a_run_does_not_resume_from_a_checkpoint_that_would_execute_code(
     lab: Lab, trap: Path, config: dict[str, Any], processes: int, pattern: str
 ) -> None:
     begun = lab.train(processes=processes, **config, **SAVED)

@@ -30,7 +30,7 @@ def logits(model: Any) -> Any:
         return model.eval()(input_ids=torch.arange(1, 9).unsqueeze(0)).logits
 
 
-def test_the_merged_model_loads_alone_and_answers_as_base_and_adapter_do(
+def test_the_merged_model_loads_alone_and_answers_like_base_and_adapter(
     merged: Trained, tiny_model: Path
 ) -> None:
     import torch
@@ -46,7 +46,7 @@ def test_the_merged_model_loads_alone_and_answers_as_base_and_adapter_do(
     assert (tuned - untuned).abs().max() > 100 * (alone - tuned).abs().max()
 
 
-def test_the_artifact_stays_the_adapter_and_each_has_a_manifest(merged: Trained) -> None:
+def test_the_adapter_stays_the_artifact_and_each_has_a_manifest(merged: Trained) -> None:
     artifact = merged.outcome.artifact
     manifests = [
         json.loads((merged.published / name).read_text())
@@ -62,7 +62,7 @@ def test_the_artifact_stays_the_adapter_and_each_has_a_manifest(merged: Trained)
     assert manifests[1]["facts"] == {"adapter": artifact.digest}
 
 
-def test_nothing_that_is_published_names_the_work_folder(merged: Trained) -> None:
+def test_nothing_published_names_the_working_directory(merged: Trained) -> None:
     work = str(merged.workspace.root).encode()
     naming = [
         path.relative_to(merged.published).as_posix()
@@ -73,7 +73,7 @@ def test_nothing_that_is_published_names_the_work_folder(merged: Trained) -> Non
     assert naming == []
 
 
-def test_a_model_that_computes_something_else_is_not_published(
+def test_a_merged_model_that_computes_different_results_is_not_published(
     merged: Trained, tiny_model: Path
 ) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -93,7 +93,7 @@ def test_a_model_that_computes_something_else_is_not_published(
     assert caught.value.failure.reason == "MergeDiffers"
 
 
-def test_a_merge_that_fails_loses_nothing_and_a_process_of_its_own_makes_up_for_it(
+def test_a_failed_merge_loses_nothing_and_is_repeated_in_its_own_process(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     from finetune_trainer.ranks import merging
@@ -134,7 +134,7 @@ def tuned(trained: Trained, base: Path) -> Any:
     return PeftModel.from_pretrained(loaded(base), trained.published / "adapter")
 
 
-def test_tokens_that_were_added_are_in_the_merged_model(
+def test_added_tokens_are_in_the_merged_model(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -148,7 +148,7 @@ def test_tokens_that_were_added_are_in_the_merged_model(
     assert place < model.get_input_embeddings().num_embeddings
 
 
-def test_nothing_is_merged_unless_it_is_asked_for(
+def test_nothing_is_merged_unless_requested(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     trained = train(tmp_path, tiny_model, dialogues)

@@ -27,7 +27,7 @@ def refused(function: Callable[..., Any]) -> str:
     return f"{caught.value} | {caught.value.remedy}"
 
 
-def test_a_function_of_trlx_gets_the_models_outputs_and_not_the_references() -> None:
+def test_a_trlx_function_gets_the_models_outputs_and_not_the_references() -> None:
     def metric_fn(samples: Any, prompts: Any, outputs: Any, **kwargs: Any) -> Any:
         return samples, prompts, outputs, kwargs
 
@@ -36,7 +36,7 @@ def test_a_function_of_trlx_gets_the_models_outputs_and_not_the_references() -> 
     assert rest == {"references": [" Seagull 0"]}
 
 
-def test_functions_written_for_other_tools_get_what_their_parameters_say() -> None:
+def test_functions_written_for_other_tools_get_the_arguments_they_name() -> None:
     def of_mlflow(predictions: Any, targets: Any, metrics: Any = None) -> Any:
         return predictions, targets, metrics
 
@@ -55,14 +55,14 @@ def test_functions_written_for_other_tools_get_what_their_parameters_say() -> No
 
 
 @pytest.mark.parametrize("name", [name for names in NAMES.values() for name in names])
-def test_a_function_of_any_one_known_name_is_called(name: str) -> None:
+def test_a_function_with_any_single_known_parameter_is_called(name: str) -> None:
     function: Callable[..., Any] = eval(f"lambda {name}: {name}")  # noqa: S307 - a name of ours
 
     meaning = next(meaning for meaning, names in NAMES.items() if name in names)
     assert called(function) == GIVEN[meaning]
 
 
-def test_a_function_may_change_the_lists_that_it_is_given() -> None:
+def test_a_function_may_change_the_lists_it_receives() -> None:
     def consuming(outputs: list[str]) -> int:
         outputs.clear()
         return 0
@@ -72,7 +72,7 @@ def test_a_function_may_change_the_lists_that_it_is_given() -> None:
     assert GIVEN["outputs"] == ["::::"]
 
 
-def test_parameters_that_mean_nothing_are_refused_with_the_names_that_there_are() -> None:
+def test_unknown_parameters_are_refused_with_the_supported_names() -> None:
     words = refused(lambda p, a, r: 0)
 
     assert (
@@ -87,14 +87,14 @@ def test_parameters_that_mean_nothing_are_refused_with_the_names_that_there_are(
     assert "has the parameter args," in refused(lambda *args: 0)
 
 
-def test_one_answer_at_a_time_is_refused_since_all_are_given_at_once() -> None:
+def test_parameters_for_a_single_answer_are_refused_because_lists_are_passed() -> None:
     words = refused(lambda prompt, answer: 0)
 
     assert "rename prompt to prompts (the prompts, a list)" in words
     assert "answer to answers (the model's answers, a list)" in words
 
 
-def test_two_names_of_one_meaning_are_refused() -> None:
+def test_two_parameters_with_one_meaning_are_refused() -> None:
     # Its author means the data's answers by one of them.
     words = refused(lambda prompts, outputs, answers: 0)
 
@@ -102,13 +102,13 @@ def test_two_names_of_one_meaning_are_refused() -> None:
     assert "references for the answers of the data" in words
 
 
-def test_what_judges_nothing_or_hides_its_names_is_refused() -> None:
+def test_a_function_without_usable_parameters_is_refused() -> None:
     assert "has no parameter for answers to evaluate" in refused(lambda: 0)
     assert "has no parameter for answers to evaluate" in refused(lambda limit=3: 0)
     assert "does not expose the names of its parameters" in refused(dict)
 
 
-def test_a_number_or_a_truth_for_each_answer_becomes_their_mean() -> None:
+def test_a_number_or_boolean_per_answer_becomes_the_mean() -> None:
     import numpy as np
 
     returned = {
@@ -130,7 +130,7 @@ def test_a_number_or_a_truth_for_each_answer_becomes_their_mean() -> None:
 
 
 @pytest.mark.slow  # importing torch
-def test_a_tensor_with_a_number_for_each_answer_becomes_their_mean() -> None:
+def test_a_tensor_with_a_number_per_answer_becomes_the_mean() -> None:
     import torch
 
     returned = {"of_torch": torch.tensor([0.25, 0.25, 0.25, 0.25])}
@@ -150,7 +150,7 @@ def test_a_tensor_with_a_number_for_each_answer_becomes_their_mean() -> None:
         ([0.5, 0.5, 0.5], "returned a list, expected a mapping of names to numbers"),
     ],
 )  # fmt: skip
-def test_a_list_that_is_not_one_number_for_each_answer_is_told(returned: Any, words: str) -> None:
+def test_a_list_without_one_number_per_answer_is_reported(returned: Any, words: str) -> None:
     with pytest.raises(Unusable) as caught:
         read_values(returned, 3)
 

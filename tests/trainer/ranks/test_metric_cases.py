@@ -40,7 +40,7 @@ def judged(
     return train(place, model, data, **settings)
 
 
-def test_a_metric_of_trlx_judges_what_the_model_says_and_not_what_the_data_says(
+def test_a_trlx_metric_evaluates_the_models_answers_and_not_the_data(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     rows = {"train.jsonl": TRAIN, "test.jsonl": TRAIN[:1]}
@@ -52,7 +52,7 @@ def test_a_metric_of_trlx_judges_what_the_model_says_and_not_what_the_data_says(
     assert "Seagull" not in answers[0]["after"]
 
 
-def test_prompts_that_nobody_has_answered_are_asked_and_judged_without_a_loss(
+def test_unanswered_prompts_are_generated_and_evaluated_without_a_loss(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     rows = {
@@ -81,7 +81,7 @@ def test_prompts_that_nobody_has_answered_are_asked_and_judged_without_a_loss(
     ]
 
 
-def test_what_cannot_be_known_without_answers_is_told_before_the_model_loads(
+def test_settings_that_require_answers_are_refused_before_the_model_is_loaded(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     (tmp_path / "a").mkdir()

@@ -47,7 +47,7 @@ def find(name: str, folder: Path) -> Any:
     return find_metric_function(name, [folder])
 
 
-def test_its_values_are_in_records_outcome_and_progress(
+def test_the_values_of_a_metric_are_in_records_outcome_and_progress(
     tmp_path: Path, tiny_model: Path, data: Path
 ) -> None:
     done = judged(tmp_path, tiny_model, data, GOOD, metric_for_best_model="length")
@@ -61,7 +61,7 @@ def test_its_values_are_in_records_outcome_and_progress(
     assert '"eval_words"' in done.workspace.progress.read_text()
 
 
-def test_a_broken_function_costs_seconds_not_hours(
+def test_a_broken_function_fails_before_the_first_step(
     tmp_path: Path, tiny_model: Path, data: Path
 ) -> None:
     code = 'def score(prompts, answers, references):\n    raise ValueError("no scale\\nmore")\n'
@@ -75,7 +75,7 @@ def test_a_broken_function_costs_seconds_not_hours(
     )
 
 
-def test_the_metric_for_the_best_model_must_be_one_that_it_returns(
+def test_the_metric_for_the_best_model_must_be_returned_by_the_function(
     tmp_path: Path, tiny_model: Path, data: Path
 ) -> None:
     done = judged(tmp_path, tiny_model, data, GOOD, metric_for_best_model="eval_lenght")
@@ -83,7 +83,7 @@ def test_the_metric_for_the_best_model_must_be_one_that_it_returns(
     assert "metric_for_best_model is eval_lenght, but metric_fn returns eval_words" in done.words()
 
 
-def test_a_missing_function_is_told_before_the_model_loads(
+def test_a_missing_function_is_reported_before_the_model_is_loaded(
     tmp_path: Path, tiny_model: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetune_trainer.ranks import training
@@ -95,7 +95,7 @@ def test_a_missing_function_is_told_before_the_model_loads(
     assert "did you mean judge.py:score?" in done.words()
 
 
-def test_without_answers_there_is_nothing_to_judge(
+def test_without_answers_the_run_is_refused_as_having_nothing_to_evaluate(
     tmp_path: Path, tiny_model: Path, data: Path
 ) -> None:
     done = judged(tmp_path, tiny_model, data, GOOD, eval_sample_seconds=0)
@@ -103,7 +103,7 @@ def test_without_answers_there_is_nothing_to_judge(
     assert done.words().startswith("NothingToJudge: metric_fn received no answers")
 
 
-def test_a_resumed_run_is_judged_like_one_that_was_not_stopped(
+def test_a_resumed_run_has_the_metric_of_an_uninterrupted_one(
     tmp_path: Path, tiny_model: Path, data: Path
 ) -> None:
     # The function's own random numbers must not change the trainer's.
@@ -160,7 +160,7 @@ def test_a_resumed_run_is_judged_like_one_that_was_not_stopped(
         ),
     ],
 )
-def test_what_cannot_be_found_is_told(
+def test_a_function_that_cannot_be_found_is_reported(
     tmp_path: Path, name: str, files: dict[str, str], words: str
 ) -> None:
     for file, code in files.items():
@@ -190,7 +190,9 @@ def test_what_cannot_be_found_is_told(
         ),
     ],
 )
-def test_what_is_no_mapping_of_numbers_is_told(tmp_path: Path, returned: str, words: str) -> None:
+def test_a_result_that_is_not_a_mapping_of_numbers_is_reported(
+    tmp_path: Path, returned: str, words: str
+) -> None:
     (tmp_path / "judge.py").write_text(f"def score(outputs):\n    return {returned}\n")
 
     with pytest.raises(AttemptFailed) as caught:
@@ -200,7 +202,7 @@ def test_what_is_no_mapping_of_numbers_is_told(tmp_path: Path, returned: str, wo
     assert words in caught.value.failure.message
 
 
-def test_a_module_beside_the_data_may_use_its_neighbours(tmp_path: Path) -> None:
+def test_a_module_next_to_the_data_can_import_its_neighbours(tmp_path: Path) -> None:
     (tmp_path / "scales.py").write_text("def high():\n    return 9\n")
     (tmp_path / "judge.py").write_text(
         "import scales\ndef score(outputs):\n    return {'height': scales.high()}\n"
@@ -209,7 +211,7 @@ def test_a_module_beside_the_data_may_use_its_neighbours(tmp_path: Path) -> None
     assert find("judge:score", tmp_path).values([], []) == {"eval_height": 9.0}
 
 
-def test_a_module_of_the_image_may_judge_but_none_of_the_working_folder(
+def test_a_module_of_the_image_is_accepted_and_one_of_the_working_directory_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "lying_about.py").write_text("def score(outputs):\n    return {'a': 1}\n")
@@ -227,7 +229,7 @@ def test_a_module_of_the_image_may_judge_but_none_of_the_working_folder(
 
 
 @pytest.mark.long
-def test_all_ranks_get_the_values_that_one_of_them_found(
+def test_all_ranks_get_the_values_that_one_rank_computed(
     tmp_path: Path, tiny_model: Path, data: Path
 ) -> None:
     from trainer.two_ranks import TwoRanks

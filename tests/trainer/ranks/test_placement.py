@@ -66,11 +66,11 @@ def on_cpu(host: str) -> Room:
         ),
         pytest.param(QWEN_7B, on_cpu("64Gi"), [Place.ONE], id="7B on a CPU"),
         pytest.param(QWEN_7B, on_cpu("12Gi"), [], id="7B on a CPU with a small host"),
-        pytest.param(QWEN_7B, Room(), [Place.ONE], id="a host that does not tell"),
+        pytest.param(QWEN_7B, Room(), [Place.ONE], id="a host of unknown memory"),
         pytest.param(None, on_gpus(1, "64Gi"), [Place.ONE], id="a model of unknown size"),
     ],
 )
-def test_the_best_place_that_fits_is_tried_first_and_tensors_alone_last(
+def test_the_best_placement_that_fits_is_tried_first_and_tensors_only_last(
     weights: Weights | None, room: Room, places: list[Place]
 ) -> None:
     found = [placement.place for placement in placements(weights, room)]
@@ -81,7 +81,7 @@ def test_the_best_place_that_fits_is_tried_first_and_tensors_alone_last(
 
 
 @pytest.mark.parametrize("gpus", [1, 2, 3, 8])
-def test_no_device_holds_more_than_it_has_and_every_module_has_one(gpus: int) -> None:
+def test_no_device_exceeds_its_memory_and_every_module_is_placed(gpus: int) -> None:
     room = on_gpus(gpus, "256Gi")
     sizes = dict(QWEN_72B.layers) | {"model.embed_tokens": QWEN_72B.rest_bytes, "lm_head": 0}
     loading = placements(QWEN_72B, room)[:-1]
@@ -95,7 +95,7 @@ def test_no_device_holds_more_than_it_has_and_every_module_has_one(gpus: int) ->
             assert held < 0.95 * (free or 0)
 
 
-def test_a_spread_model_is_spread_evenly() -> None:
+def test_a_model_is_spread_evenly_over_gpus() -> None:
     spread = placements(QWEN_72B, on_gpus(8, "64Gi"))[0]
     held = dict.fromkeys(range(8), 0)
     for name, size in {**QWEN_72B.layers, "lm_head": QWEN_72B.rest_bytes}.items():
@@ -104,14 +104,14 @@ def test_a_spread_model_is_spread_evenly() -> None:
     assert max(held.values()) < 1.2 * QWEN_72B.total_bytes / 8
 
 
-def test_embeddings_and_head_are_on_the_first_gpu_where_layers_are_offloaded() -> None:
+def test_embeddings_and_head_are_on_the_first_gpu_if_layers_are_offloaded() -> None:
     offloaded = placements(QWEN_72B, on_gpus(1, "256Gi"))[0]
 
     assert {offloaded.device_map[name] for name in QWEN_72B.rest} == {0}
     assert CPU in offloaded.device_map.values()
 
 
-def test_the_example_of_several_gpus_is_verified_by_its_answers() -> None:
+def test_the_multi_gpu_example_is_verified_by_its_answers() -> None:
     spec = yaml.safe_load((EXAMPLES / "multi-gpu.yaml").read_text())["spec"]
     gpus = spec["resources"]["gpusPerNode"]
     assert spec["config"]["model_name_or_path"] == "Qwen/Qwen2.5-72B-Instruct"

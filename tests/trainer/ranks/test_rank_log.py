@@ -39,7 +39,7 @@ def fail_while_loading_data(
     return RankResult.from_json(workspace.result(0).read_bytes())
 
 
-def test_what_only_code_gets_wrong_keeps_its_traceback_and_is_not_the_users(
+def test_an_error_that_only_code_can_cause_keeps_its_traceback_and_is_not_a_user_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     error = AttributeError("'NoneType' object has no attribute 'features'")
@@ -52,7 +52,7 @@ def test_what_only_code_gets_wrong_keeps_its_traceback_and_is_not_the_users(
     assert f'{Path(__file__).name}", line' in caplog.text
 
 
-def test_what_data_can_cause_is_the_users_in_one_sentence(
+def test_an_error_that_data_can_cause_is_a_user_error_in_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     result = fail_while_loading_data(ValueError("row 3 is cut off"), tmp_path, monkeypatch)

@@ -63,7 +63,7 @@ def arguments(ranks: Any, place: Path, data: Mapping[str, bytes], **config: Any)
         ),
     ],
 )
-def test_what_trls_parser_refuses_is_the_users_in_one_sentence(
+def test_a_config_refused_by_trls_parser_is_a_user_error_in_one_sentence(
     ranks: Any, tmp_path: Path, config: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(AttemptFailed) as caught, ranks.classifying(Stage.CONFIG):
@@ -118,7 +118,7 @@ def test_what_trls_parser_refuses_is_the_users_in_one_sentence(
         ),
     ],
 )
-def test_data_that_cannot_be_used_is_the_users(
+def test_unusable_data_are_a_user_error(
     ranks: Any,
     tmp_path: Path,
     data: dict[str, bytes],
@@ -136,7 +136,7 @@ def test_data_that_cannot_be_used_is_the_users(
 
 
 @pytest.mark.parametrize("packing", [False, True])
-def test_data_of_which_no_token_counts_is_told_before_training(
+def test_data_without_a_trainable_token_are_refused_before_training(
     ranks: Any, tmp_path: Path, packing: bool
 ) -> None:
     row = b'{"prompt": "a prompt that fills the whole length", "completion": "x"}\n'
@@ -157,7 +157,7 @@ def test_data_of_which_no_token_counts_is_told_before_training(
     assert "1 row whose prompt fills max_length (4; the longest row has" in str(caught.value)
 
 
-def test_another_world_than_the_promised_one_fails_before_the_model_loads(ranks: Any) -> None:
+def test_an_unexpected_world_size_fails_before_the_model_is_loaded(ranks: Any) -> None:
     with pytest.raises(AttemptFailed, match=r"4 processes were expected .* 1 do") as caught:
         ranks.require_promised_world(SimpleNamespace(world_size=1), RankSettings(world_size=4))
 
@@ -174,7 +174,7 @@ def test_another_world_than_the_promised_one_fails_before_the_model_loads(ranks:
         pytest.param(None, [], "NothingSaved", id="no tensors"),
     ],
 )
-def test_an_adapter_must_be_finite_and_moved(
+def test_an_adapter_must_be_finite_and_changed(
     ranks: Any, tmp_path: Path, name: str | None, values: list[float], reason: str | None
 ) -> None:
     import torch

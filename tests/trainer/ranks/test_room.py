@@ -42,10 +42,10 @@ VERSION_1 = {
             id="no limit, as v1 writes it",
         ),
         pytest.param(VERSION_2, "MemAvailable: 1024 kB", MIB, id="a machine with less than that"),
-        pytest.param({}, None, None, id="a system that does not tell"),
+        pytest.param({}, None, None, id="a system without meminfo"),
     ],
 )
-def test_free_host_memory(
+def test_free_host_memory_is_read_from_cgroup_and_meminfo(
     tmp_path: Path, files: dict[str, str], meminfo: str | None, free: int | None
 ) -> None:
     from finetune_trainer.ranks.room import free_host_bytes
@@ -65,7 +65,7 @@ def a_rank(workspace: Workspace, rank: int, ending: RankEnding, *, pid: int | No
         write_atomically(workspace.heartbeat(rank), f"{pid} saving")
 
 
-def test_the_nodes_other_ranks_are_waited_for_until_they_have_ended(
+def test_other_ranks_of_the_node_are_waited_for_until_they_have_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetune_trainer.ranks import room
@@ -88,7 +88,7 @@ def test_the_nodes_other_ranks_are_waited_for_until_they_have_ended(
     assert len(looks) == 3
 
 
-def test_a_rank_that_does_not_end_is_not_waited_for_for_ever(
+def test_a_rank_that_does_not_end_is_waited_for_only_for_a_limited_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetune_trainer.ranks import room

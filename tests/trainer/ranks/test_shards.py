@@ -32,7 +32,7 @@ def score(prompts, answers, references):
         ],
     ),
 )
-def test_a_model_that_is_spread_answers_and_is_judged_as_one_that_is_not(
+def test_a_sharded_model_answers_and_is_evaluated_like_an_unsharded_one(
     lab: Lab, dialogues: Path, tmp_path: Path, profile: str, what: dict[str, Any]
 ) -> None:
     data = Path(shutil.copytree(dialogues, tmp_path / "judged"))
@@ -85,7 +85,7 @@ TOKENS = {"added_tokens": ["<|tool|>"]}
         ],
     ),
 )
-def test_new_tokens_and_half_precision_go_together_with_shards(
+def test_new_tokens_and_half_precision_work_with_sharding(
     lab: Lab, profile: str, config: dict[str, Any]
 ) -> None:
     alone = lab.beside("alone").train(processes=1, **config)
@@ -95,7 +95,7 @@ def test_new_tokens_and_half_precision_go_together_with_shards(
     assert spread.losses() == pytest.approx(alone.losses(), rel=1e-2 if "bf16" in config else 1e-4)
 
 
-def test_rows_of_a_sharded_embedding_that_a_template_brings_are_refused(
+def test_new_tokens_of_a_template_are_refused_with_a_sharded_embedding(
     lab: Lab, tmp_path: Path
 ) -> None:
     other = a_tokenizer(tmp_path / "other", "<|turn|>")

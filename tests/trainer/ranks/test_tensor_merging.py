@@ -59,7 +59,7 @@ def a_heart() -> Any:
         pytest.param({**PATTERNS, **ALPHAS}, id="ranks and alphas by pattern"),
     ],
 )
-def test_merging_by_tensors_gives_what_peft_gives_to_the_byte(
+def test_merging_by_tensors_equals_pefts_result_byte_for_byte(
     tmp_path: Path, options: dict[str, Any], dtype: str
 ) -> None:
     import torch
@@ -94,7 +94,7 @@ def test_merging_by_tensors_gives_what_peft_gives_to_the_byte(
         pytest.param({"bias": "lora_only"}, "bias", id="biases"),
     ],
 )
-def test_an_adapter_that_is_more_than_plain_lora_is_left_to_peft(
+def test_an_adapter_beyond_plain_lora_is_left_to_peft(
     tmp_path: Path, options: dict[str, Any], words: str
 ) -> None:
     import torch
@@ -109,7 +109,7 @@ def test_an_adapter_that_is_more_than_plain_lora_is_left_to_peft(
         changes_of(adapter)
 
 
-def test_a_base_whose_files_name_their_weights_otherwise_is_refused(tmp_path: Path) -> None:
+def test_a_base_with_differently_named_weights_is_refused(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -132,7 +132,7 @@ def test_a_base_without_safetensors_has_no_files_to_merge_from(tmp_path: Path) -
     assert folder_of(str(tmp_path), None) is None
 
 
-def test_a_run_whose_base_does_not_fit_into_host_memory_has_the_same_merged_model(
+def test_a_base_larger_than_host_memory_gives_the_same_merged_model(
     tmp_path: Path, dialogues: Path
 ) -> None:
     import torch
@@ -178,7 +178,7 @@ def test_a_run_that_cannot_be_merged_in_this_memory_succeeds_with_its_adapter(
     assert not (done.published / "model").exists()
 
 
-def test_memory_that_runs_out_while_merging_is_no_failure_of_the_run(
+def test_running_out_of_memory_while_merging_does_not_fail_the_run(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     import torch
@@ -212,7 +212,9 @@ def test_memory_that_runs_out_while_merging_is_no_failure_of_the_run(
         pytest.param("\ud800".encode("utf-8", "surrogatepass").decode("latin-1"), id="no JSON"),
     ],
 )
-def test_an_index_names_files_beside_it_or_is_refused(index: str, tmp_path: Path) -> None:
+def test_an_index_that_names_files_outside_its_directory_is_refused(
+    index: str, tmp_path: Path
+) -> None:
     from finetune_trainer.ranks.tensor_merging import CannotMerge, place_of_tensors
 
     (tmp_path / "model.safetensors.index.json").write_text(index)

@@ -36,7 +36,7 @@ def told(trained: Trained) -> tuple[Category, str]:
     return failure.category, failure.message
 
 
-def test_a_model_that_cannot_be_computed_is_told_before_the_base_model_is_measured(
+def test_a_model_that_cannot_be_computed_is_reported_before_the_base_model_is_evaluated(
     tmp_path: Path, dialogues: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from transformers import LlamaModel
@@ -62,7 +62,7 @@ def test_a_model_that_cannot_be_computed_is_told_before_the_base_model_is_measur
         pytest.param(1, Category.INTERNAL, id="in the second"),
     ],
 )
-def test_what_only_the_gradients_show_is_the_users_in_the_first_step_and_not_later(
+def test_an_error_in_the_backward_pass_is_a_user_error_only_in_the_first_step(
     calls_before: int,
     category: Category,
     tmp_path: Path,
@@ -80,7 +80,7 @@ def test_what_only_the_gradients_show_is_the_users_in_the_first_step_and_not_lat
 
 
 @pytest.mark.parametrize("config", [{}, EVALUATED, {"packing": True}], ids=str)
-def test_a_batch_that_is_tried_changes_no_figure(
+def test_the_trial_batch_changes_no_figure(
     config: dict[str, Any],
     tmp_path: Path,
     tiny_model: Path,

@@ -21,7 +21,7 @@ from trainer.tiny_models import a_model
 pytestmark = pytest.mark.slow
 
 
-def test_a_whole_model_is_trained_and_published(
+def test_a_full_model_is_trained_and_published(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     trained = train(tmp_path, tiny_model, dialogues, use_peft=False)
@@ -48,7 +48,7 @@ def test_a_whole_model_is_trained_and_published(
         pytest.param(None, {"q_proj", "v_proj"}, {"0", "1"}, id="those that PEFT has for a Llama"),
     ],
 )
-def test_an_adapter_is_on_the_modules_that_were_named(
+def test_an_adapter_is_applied_to_the_named_modules(
     tmp_path: Path,
     tiny_model: Path,
     dialogues: Path,
@@ -64,7 +64,7 @@ def test_an_adapter_is_on_the_modules_that_were_named(
     assert {name.split(".")[2] for name in names} == layers
 
 
-def test_a_module_beside_the_adapter_is_trained_whole(
+def test_a_module_in_lora_modules_to_save_is_trained_fully(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     trained = train(tmp_path, tiny_model, dialogues, lora_modules_to_save=["lm_head"])
@@ -94,7 +94,7 @@ def test_dora_trains_a_magnitude_for_every_row(
     ("use_rslora", "scaling"),
     [pytest.param(True, 32 / math.sqrt(4), id="on"), pytest.param(False, 32 / 4, id="off")],
 )
-def test_rslora_scales_by_the_root_of_the_rank(
+def test_rslora_scales_by_the_square_root_of_the_rank(
     tmp_path: Path, tiny_model: Path, dialogues: Path, use_rslora: bool, scaling: float
 ) -> None:
     trained = train(tmp_path, tiny_model, dialogues, use_rslora=use_rslora, learning_rate=1e-3)

@@ -44,7 +44,7 @@ def is_behind(name: str, *, is_tied: bool) -> bool:
 
 
 @pytest.mark.parametrize("is_tied", [False, True], ids=["a head of its own", "a tied head"])
-def test_what_is_frozen_is_bit_for_bit_the_base_models(
+def test_frozen_weights_equal_the_base_models_bit_for_bit(
     tmp_path: Path, dialogues: Path, is_tied: bool
 ) -> None:
     model = a_model(tmp_path / "model", tie_word_embeddings=is_tied)
@@ -57,7 +57,7 @@ def test_what_is_frozen_is_bit_for_bit_the_base_models(
     assert moved == {name for name in before if is_behind(name, is_tied=is_tied)}
 
 
-def test_more_layers_than_there_are_is_refused_before_training(
+def test_more_layers_than_the_model_has_are_refused_before_training(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     trained = train(tmp_path, tiny_model, dialogues, use_peft=False, num_layers_unfrozen=3)
@@ -85,8 +85,8 @@ def test_the_last_layer_is_found_in_other_architectures(tmp_path: Path, model_ty
     assert not {name for name in rest - head if "emb" in name or "wte" in name}
 
 
-def test_a_model_that_came_from_the_hub_is_told_apart_too(tiny_model: Path) -> None:
-    """Its config.json isn't there when the config is checked."""
+def test_the_layers_of_a_hub_model_are_checked_after_loading(tiny_model: Path) -> None:
+    """Its config.json is not available when the config is checked."""
     from finetune_trainer.ranks.model.freezing import freeze_all_but_last
 
     with pytest.raises(AttemptFailed, match="found 3, expected at most 2, the layers of the model"):

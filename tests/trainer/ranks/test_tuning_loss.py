@@ -72,7 +72,7 @@ def test_dynamic_fine_tuning_weighs_each_token_by_its_probability(
     assert trained.losses() == [pytest.approx(float((-log * log.exp()).mean()), rel=1e-4)]
 
 
-def test_neftune_shakes_training_and_leaves_evaluation_and_the_artifact_alone(
+def test_neftune_adds_noise_to_training_only(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     config = {**ONE_BATCH, "eval_strategy": "steps", "eval_steps": 1, "eval_on_start": True}
@@ -91,7 +91,7 @@ def test_neftune_shakes_training_and_leaves_evaluation_and_the_artifact_alone(
         pytest.param(False, id="a whole model", marks=pytest.mark.long),
     ],
 )
-def test_what_is_computed_again_changes_no_loss(
+def test_recomputing_activations_changes_no_loss(
     tmp_path: Path, tiny_model: Path, dialogues: Path, use_peft: bool
 ) -> None:
     config = {"max_steps": 3, "use_peft": use_peft, "activation_checkpointing": True}
@@ -107,7 +107,7 @@ def test_what_is_computed_again_changes_no_loss(
         assert again.losses() == pytest.approx(kept.losses(), rel=1e-5), name
 
 
-def test_the_last_layers_are_trained_alike_with_what_is_computed_again(
+def test_training_the_last_layers_with_recomputation_changes_no_loss(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     config = {"max_steps": 3, "use_peft": False, "num_layers_unfrozen": 1}
@@ -118,7 +118,7 @@ def test_the_last_layers_are_trained_alike_with_what_is_computed_again(
 
 
 @pytest.mark.parametrize("key", ["use_liger_kernel", "activation_offloading"])
-def test_what_needs_a_gpu_is_refused_without_one_before_anything_is_fetched(
+def test_a_setting_that_needs_a_gpu_is_refused_without_one_before_anything_is_fetched(
     tmp_path: Path, tiny_model: Path, dialogues: Path, key: str
 ) -> None:
     trained = train(tmp_path, tiny_model, dialogues, **{key: True})
@@ -148,7 +148,7 @@ def eval_losses(trained: Any) -> list[float]:
         ),
     ],
 )
-def test_an_argument_that_does_not_exist_is_the_configs_mistake(
+def test_an_unknown_argument_is_a_user_error(
     tmp_path: Path, tiny_model: Path, dialogues: Path, config: dict[str, Any], words: str
 ) -> None:
     failure = train(tmp_path, tiny_model, dialogues, **config).outcome.failure

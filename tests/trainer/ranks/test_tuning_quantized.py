@@ -93,10 +93,10 @@ def test_dora_on_8_bits_is_refused_where_there_is_no_gpu(
     )
 
 
-def test_an_adapter_of_a_quantized_model_is_merged_into_the_whole_one(
+def test_an_adapter_of_a_quantized_model_is_merged_into_the_unquantized_one(
     tmp_path: Path, model: Path, dialogues: Path
 ) -> None:
-    """Rounding to four bits again would take away what was learned."""
+    """A second rounding to four bits would remove the training's changes."""
     import torch
     from transformers import AutoModelForCausalLM
 

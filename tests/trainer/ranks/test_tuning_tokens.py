@@ -54,7 +54,7 @@ def vocabulary(model: Path) -> int:
 
 
 @TIED
-def test_a_whole_model_learns_a_new_token(tmp_path: Path, calls: Path, is_tied: bool) -> None:
+def test_a_full_model_learns_a_new_token(tmp_path: Path, calls: Path, is_tied: bool) -> None:
     base = a_model(tmp_path / "model", tie_word_embeddings=is_tied)
 
     trained = train(tmp_path, base, calls, use_peft=False, added_tokens=[TOKEN])
@@ -67,7 +67,7 @@ def test_a_whole_model_learns_a_new_token(tmp_path: Path, calls: Path, is_tied: 
 
 
 @TIED
-def test_an_adapter_learns_the_rows_of_a_new_token_and_leaves_all_others(
+def test_an_adapter_trains_the_rows_of_a_new_token_and_no_others(
     tmp_path: Path, calls: Path, is_tied: bool
 ) -> None:
     base = a_model(tmp_path / "model", tie_word_embeddings=is_tied)
@@ -91,7 +91,7 @@ def test_an_adapter_learns_the_rows_of_a_new_token_and_leaves_all_others(
 
 
 @TIED
-def test_new_tokens_and_those_of_a_cloned_template_go_together(
+def test_new_tokens_and_those_of_a_cloned_template_can_be_combined(
     tmp_path: Path, calls: Path, is_tied: bool
 ) -> None:
     base = a_model(tmp_path / "model", tie_word_embeddings=is_tied)
@@ -110,7 +110,7 @@ def test_new_tokens_and_those_of_a_cloned_template_go_together(
 def test_a_template_can_be_cloned_to_an_adapter_on_a_tied_model(
     tmp_path: Path, dialogues: Path
 ) -> None:
-    """TRL 1.16 wraps its head twice, and ends with 'object has no attribute bias'."""
+    """TRL 1.16 wraps the head twice, and fails with 'object has no attribute bias'."""
     base = a_model(tmp_path / "model", tie_word_embeddings=True)
     other = a_tokenizer(tmp_path / "other", "<|turn|>")
 
@@ -119,7 +119,7 @@ def test_a_template_can_be_cloned_to_an_adapter_on_a_tied_model(
     require_learned(load_adapter(trained, base), base, load_tokenizer(trained))
 
 
-def test_the_card_says_how_an_adapter_is_loaded_whose_template_brought_tokens(
+def test_the_card_shows_how_to_load_an_adapter_whose_template_added_tokens(
     tmp_path: Path, dialogues: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = a_model(tmp_path / "model", tie_word_embeddings=False)
@@ -135,7 +135,7 @@ def test_the_card_says_how_an_adapter_is_loaded_whose_template_brought_tokens(
     require_learned(loaded["model"].eval(), base, loaded["tokenizer"])
 
 
-def test_a_token_that_is_there_already_is_trained_all_the_same(
+def test_an_added_token_that_already_exists_is_trained_too(
     tmp_path: Path, tiny_model: Path, dialogues: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -153,7 +153,7 @@ def test_a_token_that_is_there_already_is_trained_all_the_same(
 
 
 @pytest.mark.parametrize("use_peft", [True, False], ids=["an adapter", "a whole model"])
-def test_a_resumed_run_learns_the_tokens_as_if_it_had_not_been_stopped(
+def test_a_resumed_run_trains_new_tokens_like_an_uninterrupted_one(
     tmp_path: Path, tiny_model: Path, calls: Path, use_peft: bool
 ) -> None:
     config = {"added_tokens": [TOKEN], "max_steps": 4, "use_peft": use_peft}
@@ -170,7 +170,7 @@ def test_a_resumed_run_learns_the_tokens_as_if_it_had_not_been_stopped(
     require_same(resumed, whole)
 
 
-def test_a_head_that_is_trained_whole_contradicts_new_tokens_of_a_tied_model(
+def test_a_fully_trained_head_conflicts_with_new_tokens_of_a_tied_model(
     tmp_path: Path, calls: Path
 ) -> None:
     base = a_model(tmp_path / "model", tie_word_embeddings=True)
@@ -183,7 +183,7 @@ def test_a_head_that_is_trained_whole_contradicts_new_tokens_of_a_tied_model(
     )
 
 
-def test_single_tokens_cannot_be_trained_beside_a_head_with_a_bias(
+def test_single_tokens_cannot_be_trained_with_a_head_that_has_a_bias(
     tmp_path: Path, calls: Path
 ) -> None:
     base = a_model(tmp_path / "model", "phi")

@@ -72,7 +72,7 @@ def without_tensors(artifact: Path) -> None:
         pytest.param(without_tensors, "NothingSaved", id="no tensors"),
     ],
 )
-def test_an_artifact_that_does_not_load_whole_is_no_success(
+def test_an_artifact_that_does_not_load_completely_is_a_failure(
     tmp_path: Path,
     tiny_model: Path,
     dialogues: Path,
@@ -103,7 +103,7 @@ def test_an_artifact_that_does_not_load_whole_is_no_success(
         pytest.param(FULL, "no tensor has changed", id="full"),
     ],
 )
-def test_weights_that_have_not_moved_are_no_success(
+def test_unchanged_weights_are_a_failure(
     tmp_path: Path, tiny_model: Path, dialogues: Path, config: dict[str, Any], words: str
 ) -> None:
     done = train(tmp_path, tiny_model, dialogues, max_steps=1, learning_rate=0.0, **config)
@@ -113,7 +113,7 @@ def test_weights_that_have_not_moved_are_no_success(
 
 
 @pytest.mark.slow
-def test_a_model_worse_than_its_base_is_no_success_but_is_kept(
+def test_a_model_worse_than_its_base_is_a_failure_and_is_kept(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     done = train(
@@ -138,7 +138,7 @@ def test_a_model_worse_than_its_base_is_no_success_but_is_kept(
 
 
 @pytest.mark.slow
-def test_training_that_diverges_to_no_number_at_all_is_no_success(
+def test_training_that_diverges_to_nan_is_a_failure(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     done = train(tmp_path, tiny_model, dialogues, learning_rate=1e38, max_grad_norm=0.0)
@@ -148,7 +148,7 @@ def test_training_that_diverges_to_no_number_at_all_is_no_success(
 
 
 @pytest.mark.slow
-def test_training_that_has_diverged_ends_long_before_its_last_step(
+def test_training_that_has_diverged_is_stopped_early(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     hopeless = {"learning_rate": 1e38, "max_grad_norm": 0.0, "logging_steps": 1, "max_steps": 300}
@@ -159,7 +159,7 @@ def test_training_that_has_diverged_ends_long_before_its_last_step(
 
 
 @pytest.mark.slow
-def test_a_whole_model_is_compared_with_its_base_also_under_other_names(tmp_path: Path) -> None:
+def test_a_full_model_with_renamed_weights_is_compared_with_its_base(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
@@ -217,7 +217,7 @@ def evaluated(step: int, **figures: float) -> Record:
         ),
     ],
 )
-def test_what_is_published_is_held_against_the_base_model(
+def test_a_result_worse_than_the_base_model_is_refused(
     history: list[Record], options: dict[str, Any], reason: str | None
 ) -> None:
     if reason is None:

@@ -49,7 +49,7 @@ def with_a_loader_that_raises(error: Exception) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("tuning", [{}, FULL], ids=["adapter", "full"])
-def test_what_cannot_be_loaded_is_verified_by_its_tensors_and_that_is_said(
+def test_an_artifact_that_cannot_be_loaded_is_verified_by_its_tensors_with_a_note(
     tmp_path: Path, tiny_model: Path, dialogues: Path, tuning: dict[str, Any]
 ) -> None:
     with with_room(1):
@@ -71,7 +71,7 @@ def test_what_cannot_be_loaded_is_verified_by_its_tensors_and_that_is_said(
         pytest.param(with_another_shape, FULL, id="full, does not fit its config"),
     ],
 )
-def test_a_broken_artifact_is_no_success_by_its_tensors_either(
+def test_a_broken_artifact_is_a_failure_by_its_tensors_too(
     tmp_path: Path,
     tiny_model: Path,
     dialogues: Path,
@@ -89,7 +89,7 @@ def test_a_broken_artifact_is_no_success_by_its_tensors_either(
     "text",
     ["CUDA out of memory. Tried to allocate 2.00 GiB", "CUDA error: out of memory"],
 )
-def test_memory_that_runs_out_while_verifying_is_no_failure_of_the_training(
+def test_running_out_of_memory_while_verifying_does_not_fail_the_training(
     tmp_path: Path, tiny_model: Path, dialogues: Path, text: str
 ) -> None:
     import torch
@@ -102,7 +102,7 @@ def test_memory_that_runs_out_while_verifying_is_no_failure_of_the_training(
     assert "loading it ran out of memory; no answers were generated" in done.outcome.note
 
 
-def test_every_placement_is_tried_before_tensors_alone() -> None:
+def test_every_placement_is_tried_before_tensors_only() -> None:
     import torch
 
     from finetune_trainer.ranks.placed import DoesNotFit, first_that_works
@@ -125,7 +125,7 @@ def test_every_placement_is_tried_before_tensors_alone() -> None:
     assert tried == list(Place)
 
 
-def test_another_error_is_not_taken_for_a_lack_of_memory() -> None:
+def test_another_error_is_not_mistaken_for_a_lack_of_memory() -> None:
     from finetune_trainer.ranks.placed import first_that_works
     from finetune_trainer.ranks.placement import Place, Placement
 
@@ -137,10 +137,10 @@ def test_another_error_is_not_taken_for_a_lack_of_memory() -> None:
         first_that_works([Placement(place=place) for place in Place], attempt)
 
 
-def test_an_offloaded_model_with_its_adapter_computes_what_one_in_memory_does(
+def test_an_offloaded_model_with_its_adapter_computes_the_same_as_one_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two layers stay on the disk, as on a GPU they would stay in host memory: the same hooks."""
+    """Two layers stay on the disk, as they would stay in host memory with a GPU: the same hooks."""
     import torch
     from peft import PeftModel
     from transformers import AutoTokenizer
@@ -174,7 +174,7 @@ def test_an_offloaded_model_with_its_adapter_computes_what_one_in_memory_does(
     )
 
 
-def test_what_a_drawn_model_needs_is_what_it_takes_once_it_is_loaded(tmp_path: Path) -> None:
+def test_the_predicted_memory_of_a_model_is_what_it_takes_once_loaded(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     from finetune_trainer.ranks.blueprint import weights_of
@@ -190,7 +190,7 @@ def test_what_a_drawn_model_needs_is_what_it_takes_once_it_is_loaded(tmp_path: P
     assert [*weights.layers] == ["model.layers.0", "model.layers.1"]
 
 
-def test_answers_that_take_too_long_end_and_that_is_said(
+def test_answers_that_take_too_long_are_stopped_with_a_note(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     from finetune_trainer.ranks import verification

@@ -63,7 +63,7 @@ def train_on(place: Path, model: Path, data: Path, **config: Any) -> Trained:
         pytest.param(PROMPTED, True, id="prompt and completion and a list of images"),
     ],
 )
-def test_images_inside_of_the_data_are_trained_on(
+def test_images_embedded_in_the_data_are_trained_on(
     row: dict[str, Any], many: bool, tmp_path: Path, seeing_model: Path
 ) -> None:
     data = with_embedded_images(tmp_path, row, many=many)
@@ -74,7 +74,7 @@ def test_images_inside_of_the_data_are_trained_on(
     assert done.outcome.adapter_verified
 
 
-def test_images_beside_the_data_are_found_by_their_paths(
+def test_images_next_to_the_data_are_found_by_their_paths(
     tmp_path: Path, seeing_model: Path
 ) -> None:
     data = tmp_path / "data"
@@ -87,7 +87,7 @@ def test_images_beside_the_data_are_found_by_their_paths(
     assert done.outcome.failure is None
 
 
-def test_images_stay_with_rows_that_are_shaped(tmp_path: Path, seeing_model: Path) -> None:
+def test_converted_rows_keep_their_images(tmp_path: Path, seeing_model: Path) -> None:
     row = {"question": "What colour is it?", "answer": "Red."}
     data = with_embedded_images(tmp_path, row)
 
@@ -102,7 +102,7 @@ def test_images_stay_with_rows_that_are_shaped(tmp_path: Path, seeing_model: Pat
     assert done.outcome.failure is None
 
 
-def test_an_image_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_image_is_named(tmp_path: Path) -> None:
     from finetune_trainer.failures.errors import AttemptFailed
     from finetune_trainer.ranks.data import prepare_data
 
@@ -114,9 +114,7 @@ def test_an_image_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert caught.value.failure.reason == "ImageNotFound"
 
 
-def test_images_for_a_model_that_does_not_see_are_the_users_mistake(
-    tmp_path: Path, tiny_model: Path
-) -> None:
+def test_images_for_a_text_only_model_are_a_user_error(tmp_path: Path, tiny_model: Path) -> None:
     done = train_on(tmp_path, tiny_model, with_embedded_images(tmp_path, SAID))
 
     assert "the provided model does not seem to be a vision-language model" in done.words()
@@ -124,7 +122,7 @@ def test_images_for_a_model_that_does_not_see_are_the_users_mistake(
     assert done.outcome.failure.category == "User"
 
 
-def test_a_merged_model_that_sees_loads_alone_with_its_processor(
+def test_a_merged_vision_model_loads_alone_with_its_processor(
     tmp_path: Path, seeing_model: Path
 ) -> None:
     from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -140,7 +138,7 @@ def test_a_merged_model_that_sees_loads_alone_with_its_processor(
     assert type(model).__name__ == "LlavaForConditionalGeneration"
 
 
-def test_what_stands_in_the_cards_of_a_model_that_sees_loads_it(
+def test_the_code_in_the_cards_of_a_vision_model_loads_it(
     tmp_path: Path, seeing_model: Path
 ) -> None:
     data = with_embedded_images(tmp_path, SAID)
@@ -155,7 +153,7 @@ def test_what_stands_in_the_cards_of_a_model_that_sees_loads_it(
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["an image", "a list of images"])
-def test_null_in_place_of_an_image_is_no_image(
+def test_null_in_place_of_an_image_means_no_image(
     many: bool, tmp_path: Path, seeing_model: Path
 ) -> None:
     data = tmp_path / "data"

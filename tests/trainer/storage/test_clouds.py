@@ -25,7 +25,7 @@ KEYS = {
 @pytest.mark.parametrize(
     ("scheme", "kind"), [("s3", "S3Store"), ("gs", "GCSStore"), ("az", "AzureStore")]
 )
-def test_a_place_is_opened_in_its_own_cloud(
+def test_a_location_is_opened_in_its_own_cloud(
     scheme: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in KEYS[scheme].items():
@@ -65,7 +65,7 @@ def google() -> Iterator[tuple[str, list[tuple[str, str]]]]:
     server.server_close()
 
 
-def test_googles_workload_identity_is_used_where_its_metadata_server_is_named(
+def test_googles_workload_identity_is_used_where_its_metadata_server_is_set(
     google: tuple[str, list[tuple[str, str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, asked = google
@@ -80,7 +80,7 @@ def test_googles_workload_identity_is_used_where_its_metadata_server_is_named(
 
 
 @pytest.mark.parametrize("scheme", EXPLICIT_WAYS)
-def test_a_place_without_credentials_is_told_with_the_variables_to_set(scheme: str) -> None:
+def test_a_location_without_credentials_is_reported_with_the_variables_to_set(scheme: str) -> None:
     with pytest.raises(AttemptFailed) as caught:
         open_cloud_store(f"{scheme}://bucket/folder", {})
 

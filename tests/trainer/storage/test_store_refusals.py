@@ -119,7 +119,7 @@ REFUSALS: dict[str, tuple[str, int, str, Reason, Category]] = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_refusal_tells_whose_turn_it_is_whatever_was_asked(
+def test_a_refusal_has_the_same_category_for_every_request(
     name: str, stub: StoreStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheme, status, body, reason, category = REFUSALS[name]
@@ -151,7 +151,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize("name", PASSING)
-def test_a_store_that_cannot_now_is_asked_again_and_named_busy_in_the_end(
+def test_a_busy_store_is_retried_and_finally_reported_as_busy(
     name: str, stub: StoreStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheme, status, body = PASSING[name]
@@ -175,7 +175,7 @@ def test_a_store_that_cannot_now_is_asked_again_and_named_busy_in_the_end(
     assert len(tries) == 1 + transfer.TRIES
 
 
-def test_a_store_that_was_busy_as_long_as_the_client_asks_is_not_said_to_be_silent(
+def test_a_store_that_stays_busy_is_not_reported_as_unreachable(
     stub: StoreStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = {
@@ -199,7 +199,7 @@ def test_a_store_that_was_busy_as_long_as_the_client_asks_is_not_said_to_be_sile
 
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("answer", ["named in the body", "a redirect without words"])
-def test_a_wrong_region_is_told_with_the_right_one(
+def test_a_wrong_region_is_reported_with_the_right_one(
     answer: str, action: str, stub: StoreStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = stub.opened("s3", monkeypatch)
@@ -220,7 +220,7 @@ def test_a_wrong_region_is_told_with_the_right_one(
     assert failure.remedy == "set AWS_REGION to eu-west-1 in the Secret"
 
 
-def test_a_store_that_does_not_name_the_region_is_no_riddle_either(
+def test_a_region_error_without_a_region_name_is_recognized_too(
     stub: StoreStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = stub.opened("s3", monkeypatch)
@@ -232,9 +232,7 @@ def test_a_store_that_does_not_name_the_region_is_no_riddle_either(
     assert caught.value.failure.reason == Reason.WRONG_REGION
 
 
-def test_a_file_that_is_not_there_is_no_refusal(
-    stub: StoreStub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_file_is_not_a_refusal(stub: StoreStub, monkeypatch: pytest.MonkeyPatch) -> None:
     store = stub.opened("s3", monkeypatch)
     stub.refuse(404, xml("NoSuchKey", "The specified key does not exist."))
 
@@ -243,7 +241,7 @@ def test_a_file_that_is_not_there_is_no_refusal(
             ACTIONS[action](store)
 
 
-def test_what_is_there_already_is_left_as_it_is(
+def test_an_existing_file_is_not_overwritten(
     stub: StoreStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for scheme, status, body in (
@@ -256,7 +254,7 @@ def test_what_is_there_already_is_left_as_it_is(
         store.create("owner.json", b"{}")
 
 
-def test_credentials_that_expire_while_training_are_read_again_by_the_next_pod() -> None:
+def test_credentials_that_expire_during_training_are_read_again_by_the_next_pod() -> None:
     expired = AttemptFailed(
         Reason.CREDENTIALS_EXPIRED.failure("expired", "renew it", category=Category.USER)
     )

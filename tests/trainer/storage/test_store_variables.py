@@ -38,7 +38,7 @@ def with_value(stub: StoreStub, scheme: str, name: str, template: str) -> dict[s
 
 @pytest.mark.parametrize(("scheme", "name"), VARIABLES)
 @pytest.mark.parametrize("template", ["{}\n", "{}\r\n", " {}", "\t{} \n", "\ufeff{}"])
-def test_whitespace_around_a_value_is_not_meant_and_changes_nothing(
+def test_whitespace_around_a_value_is_ignored(
     template: str, scheme: str, name: str, stub: StoreStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = with_value(stub, scheme, name, template)
@@ -89,7 +89,7 @@ def test_a_value_that_cannot_be_sent_is_refused_with_its_variable_and_never_show
         ("AWS_REGION", "us east 1", "a space"),
     ],
 )
-def test_a_place_that_is_no_place_is_told_before_anything_is_asked(
+def test_an_invalid_region_or_endpoint_is_refused_before_any_request(
     name: str, value: str, what: str, stub: StoreStub
 ) -> None:
     environment = {**stub.environment("s3"), name: value}
@@ -108,20 +108,20 @@ def test_a_place_that_is_no_place_is_told_before_anything_is_asked(
         ("gs", "GOOGLE_SERVICE_ACCOUNT_KEY", "[" * 5000),
     ],
 )
-def test_a_key_of_the_wrong_kind_is_told(scheme: str, name: str, value: str) -> None:
+def test_a_key_of_the_wrong_kind_is_refused(scheme: str, name: str, value: str) -> None:
     environment = {"AZURE_STORAGE_ACCOUNT_NAME": "research", name: value}
 
     with pytest.raises(AttemptFailed, match=name):
         open_cloud_store(f"{scheme}://models/balloon", environment)
 
 
-def test_a_service_accounts_key_may_have_many_lines() -> None:
+def test_a_service_account_key_may_have_several_lines() -> None:
     environment = {"GOOGLE_SERVICE_ACCOUNT_KEY": '{\n  "type": "service_account"\n}\n'}
 
     assert variables.problem_in("gs", environment) == ""
 
 
-def test_what_is_no_credential_keeps_its_whitespace() -> None:
+def test_only_credentials_lose_their_whitespace() -> None:
     environment = {"PROMPT_SUFFIX": "answer:\n", "HF_TOKEN": "hf_x\n", "MY_PASSWORD": " a "}
 
     assert variables.trim(environment) == ["HF_TOKEN", "MY_PASSWORD"]
@@ -129,10 +129,10 @@ def test_what_is_no_credential_keeps_its_whitespace() -> None:
 
 
 @pytest.mark.parametrize("name", ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL"])
-def test_a_panic_of_the_client_is_a_sentence_too(
+def test_a_panic_of_the_client_is_reported_in_one_sentence(
     name: str, stub: StoreStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if a value had got past the checks: the panic is the real client's."""
+    """As if a value had passed the checks: the panic is the real client's."""
     monkeypatch.setattr(credentials, "problem_in", lambda scheme, environment: "")
     value = stub.environment("s3")[name]
     store = stub.opened("s3", monkeypatch, **{name: f"{value}\n"})

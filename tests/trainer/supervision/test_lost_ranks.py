@@ -55,7 +55,7 @@ def failure_after(
     return exit_code, failure
 
 
-def test_a_rank_that_is_killed_is_named_with_its_signal(
+def test_a_killed_rank_is_named_with_its_signal(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     exit_code, failure = failure_after(signal.SIGKILL, 0, tmp_path, tiny_model, dialogues)
@@ -66,7 +66,7 @@ def test_a_rank_that_is_killed_is_named_with_its_signal(
     assert failure.rank == 0
 
 
-def test_of_two_ranks_the_one_that_crashed_is_named(
+def test_the_crashed_one_of_two_ranks_is_named(
     tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     _, failure = failure_after(signal.SIGSEGV, 1, tmp_path, tiny_model, dialogues, processes=2)
@@ -76,7 +76,7 @@ def test_of_two_ranks_the_one_that_crashed_is_named(
     assert failure.rank == 1
 
 
-def test_ranks_that_hang_are_ended_and_the_still_one_is_named(
+def test_hanging_ranks_are_ended_and_the_silent_one_is_named(
     tmp_path: Path, tiny_model: Path, dialogues: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     began = time.monotonic()

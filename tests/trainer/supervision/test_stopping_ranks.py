@@ -41,11 +41,11 @@ def tell(workspace: Workspace, phase: TrainerPhase, step: int = 8) -> None:
     write_atomically(workspace.progress, Progress(phase=phase, step=step).to_body())
 
 
-def test_ranks_that_have_not_begun_are_not_waited_for(tmp_path: Path) -> None:
+def test_ranks_that_have_not_started_are_not_waited_for(tmp_path: Path) -> None:
     assert wait_for(Workspace(root=tmp_path), HEARS_NOTHING, stop_seconds=3600) == -9
 
 
-def test_a_verification_is_not_waited_for_where_a_checkpoint_holds_what_was_trained(
+def test_a_verification_is_not_waited_for_if_a_checkpoint_contains_the_training(
     tmp_path: Path,
 ) -> None:
     workspace = Workspace(root=tmp_path)
@@ -56,7 +56,7 @@ def test_a_verification_is_not_waited_for_where_a_checkpoint_holds_what_was_trai
 
 
 @pytest.mark.parametrize("saved", [None, 4], ids=["no checkpoint", "an older one"])
-def test_a_verification_may_end_where_only_the_artifact_holds_what_was_trained(
+def test_a_verification_may_finish_if_only_the_artifact_contains_the_training(
     tmp_path: Path, saved: int | None
 ) -> None:
     workspace = Workspace(root=tmp_path)
@@ -67,7 +67,7 @@ def test_a_verification_may_end_where_only_the_artifact_holds_what_was_trained(
     assert wait_for(workspace, HEARS, stop_seconds=3600) == 0
 
 
-def test_ranks_that_train_may_save_first(tmp_path: Path) -> None:
+def test_ranks_that_are_training_may_save_first(tmp_path: Path) -> None:
     workspace = Workspace(root=tmp_path)
     tell(workspace, TrainerPhase.TRAINING)
 

@@ -48,7 +48,7 @@ def hours(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_a_first_node_that_comes_after_hours_is_waited_for(
+def test_a_first_node_that_starts_after_hours_is_waited_for(
     hours: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def resolve(*_: object) -> list[object]:
@@ -63,7 +63,7 @@ def test_a_first_node_that_comes_after_hours_is_waited_for(
     assert hours[0] >= 3 * 3600
 
 
-def test_a_first_node_that_never_comes_is_told_with_what_to_raise(
+def test_a_first_node_that_never_starts_is_reported_with_what_to_raise(
     hours: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def resolve(*_: object) -> list[object]:
@@ -110,14 +110,14 @@ def free_port() -> int:
 
 
 @pytest.mark.slow  # importing torch
-def test_torchs_launcher_waits_as_long_as_the_job_says_and_not_ten_minutes(tmp_path: Path) -> None:
+def test_torchs_launcher_waits_as_long_as_the_job_allows(tmp_path: Path) -> None:
     hours = rendezvous(a_launch(tmp_path, node=0, start_seconds=5 * 3600))
 
     assert hours.timeout.total_seconds() == 5 * 3600
 
 
 @pytest.mark.slow  # importing torch
-def test_nodes_that_do_not_come_at_once_find_each_other(tmp_path: Path) -> None:
+def test_nodes_that_start_at_different_times_join(tmp_path: Path) -> None:
     port = free_port()
     found: list[Any] = []
     first = rendezvous(a_launch(tmp_path, node=0, start_seconds=60, port=port))
@@ -132,7 +132,7 @@ def test_nodes_that_do_not_come_at_once_find_each_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow  # importing torch
-def test_a_node_that_never_comes_is_given_up_when_the_jobs_deadline_has_passed(
+def test_a_node_that_never_starts_is_abandoned_at_the_jobs_deadline(
     tmp_path: Path,
 ) -> None:
     alone = rendezvous(a_launch(tmp_path, node=0, start_seconds=1, port=free_port()))

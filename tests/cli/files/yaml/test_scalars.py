@@ -69,36 +69,36 @@ def read(text: str) -> Any:
         ('!!bool "yes"', "true"),
     ],
 )
-def test_numbers_and_texts_are_those_of_kubectl(text: str, sent: str) -> None:
+def test_numbers_and_strings_are_parsed_as_kubectl_does(text: str, sent: str) -> None:
     assert json.dumps(read(text)) == sent
 
 
 @pytest.mark.parametrize(
     "text", ["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"]
 )
-def test_many_words_are_true(text: str) -> None:
+def test_every_yaml_1_1_word_for_true_is_true(text: str) -> None:
     assert read(text) is True
 
 
 @pytest.mark.parametrize(
     "text", ["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"]
 )
-def test_many_words_are_false(text: str) -> None:
+def test_every_yaml_1_1_word_for_false_is_false(text: str) -> None:
     assert read(text) is False
 
 
 @pytest.mark.parametrize("text", ["", "~", "null", "Null", "NULL"])
-def test_nothing_has_many_spellings(text: str) -> None:
+def test_every_yaml_spelling_of_null_is_null(text: str) -> None:
     assert read(text) is None
 
 
 @pytest.mark.parametrize("text", ["tRUE", "oN", "nO", "True.", "off.", "none", "None"])
-def test_other_words_are_texts(text: str) -> None:
+def test_other_words_are_strings(text: str) -> None:
     assert read(text) == text
 
 
 @pytest.mark.parametrize("text", [".inf", "-.inf", "+.Inf", ".INF", ".nan", ".NaN"])
-def test_what_json_cannot_hold_is_refused(text: str) -> None:
+def test_a_value_that_json_cannot_represent_is_refused(text: str) -> None:
     (document,) = read_documents(f"key: {text}".encode())
 
     assert [str(found.problem) for found in document.found] == [
@@ -115,7 +115,7 @@ def test_what_json_cannot_hold_is_refused(text: str) -> None:
         ("!!set {a}", "found the tag"),
     ],
 )
-def test_tags_beyond_those_of_json_are_refused(text: str, sentence: str) -> None:
+def test_tags_without_a_json_equivalent_are_refused(text: str, sentence: str) -> None:
     (document,) = read_documents(f"key: {text}".encode())
 
     assert sentence in document.found[0].problem.message

@@ -42,7 +42,9 @@ kind: FineTuneJob
         pytest.param("spec.config.datasets[1]", (7, 9), id="an item"),
         pytest.param("spec.config.datasets[1].split", (7, 19), id="a key of an item"),
         pytest.param("spec.config.env.A.B", (8, 11), id="a key with a dot"),
-        pytest.param("spec.config.dataset_name", (3, 3), id="a missing key stands at its section"),
+        pytest.param(
+            "spec.config.dataset_name", (3, 3), id="a missing key has the line of its section"
+        ),
         pytest.param("spec.output.uri", (2, 1), id="a missing section at the one above"),
         pytest.param("metadata", (1, 1), id="a missing section of the root"),
         pytest.param("", (1, 1), id="the document"),
@@ -54,17 +56,17 @@ def test_every_path_has_a_line(path: str, place: tuple[int, int]) -> None:
     assert (found.line, found.column) == place
 
 
-def test_a_later_document_has_its_own_lines() -> None:
+def test_a_later_document_has_its_own_line_numbers() -> None:
     assert read(JOB)[1].place_of("kind").line == 10
 
 
-def test_empty_documents_are_none() -> None:
+def test_empty_documents_are_skipped() -> None:
     assert read("---\n---\n# nothing\n---\na: 1\n---\n") != []
     assert [document.value for document in read("---\n---\na: 1\n---\n")] == [{"a": 1}]
     assert read("") == []
 
 
-def test_a_merge_brings_keys_with_the_line_they_stand_in() -> None:
+def test_merged_keys_keep_the_line_where_they_are_defined() -> None:
     text = "base: &base {seed: 1, bf16: on}\nconfig:\n  <<: *base\n  seed: 2\n"
     (document,) = read(text)
 
@@ -80,38 +82,38 @@ def test_a_merge_below_a_key_overrides_it_as_in_kubectl() -> None:
     assert document.value["config"] == {"seed": 1}
 
 
-def test_of_several_merged_mappings_the_first_counts() -> None:
+def test_the_first_of_several_merged_mappings_wins() -> None:
     (document,) = read("a: &a {x: 1}\nb: &b {x: 2, z: 3}\nc:\n  <<: [*a, *b]\n")
 
     assert document.value["c"] == {"x": 1, "z": 3}
 
 
-def test_an_alias_is_its_value() -> None:
+def test_an_alias_has_the_value_of_its_anchor() -> None:
     (document,) = read("a: &a [1, 2]\nb: *a\n")
 
     assert document.value == {"a": [1, 2], "b": [1, 2]}
 
 
-def test_keys_are_texts_as_in_json() -> None:
+def test_keys_are_strings_as_in_json() -> None:
     (document,) = read("on: 1\n5: 2\n")
 
     assert document.value == {"true": 1, "5": 2}
 
 
-def test_json_is_yaml() -> None:
+def test_json_is_valid_yaml() -> None:
     text = json.dumps({"kind": "FineTuneJob", "spec": {"config": {"seed": 1}}}, indent="\t")
 
     assert read(text)[0].value == json.loads(text)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_every_encoding_that_kubectl_takes_is_read(encoding: str) -> None:
+def test_every_encoding_that_kubectl_accepts_is_read(encoding: str) -> None:
     (document,) = read("run_name: café".encode(encoding))
 
     assert document.value == {"run_name": "café"}
 
 
-def test_a_key_that_stands_twice_is_told_with_both_lines() -> None:
+def test_a_duplicate_key_is_reported_with_both_lines() -> None:
     assert told("config:\n  seed: 1\n  bf16: true\n  seed: 2\n") == [
         "4:3: config.seed: found twice, first in line 2, and only one of them takes effect"
     ]
@@ -155,7 +157,7 @@ def test_a_key_that_stands_twice_is_told_with_both_lines() -> None:
         pytest.param("a: 1}", "", id="a text with a brace"),
     ],
 )
-def test_what_cannot_be_read_is_told_in_one_sentence(text: str | bytes, sentence: str) -> None:
+def test_unreadable_yaml_is_reported_in_one_sentence(text: str | bytes, sentence: str) -> None:
     found = told(text)
 
     assert len(found) == bool(sentence)
@@ -163,14 +165,14 @@ def test_what_cannot_be_read_is_told_in_one_sentence(text: str | bytes, sentence
     assert "\n" not in "".join(found)
 
 
-def test_aliases_that_multiply_are_refused_before_they_fill_the_memory() -> None:
+def test_aliases_that_multiply_are_refused_before_they_exhaust_memory() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
 
     assert told("\n".join(lines)) == ["4:5: contains more than 100000 values"]
 
 
-def test_what_stands_above_the_mistake_is_read() -> None:
+def test_documents_above_a_syntax_error_are_still_read() -> None:
     first, second = read("a: 1\n---\nb: [")
 
     assert first.value == {"a": 1}

@@ -32,7 +32,7 @@ anything = given(job=jobs(), observed=observations(), now=moments())
 
 
 @anything
-def test_there_is_always_one_decision_the_first_that_a_rule_makes(
+def test_there_is_always_one_decision_by_the_first_matching_rule(
     job: FineTuneJob, observed: Observed, now: datetime
 ) -> None:
     decision = decide(job, observed, now)
@@ -48,7 +48,7 @@ def test_there_is_always_one_decision_the_first_that_a_rule_makes(
 
 
 @anything
-def test_nothing_is_started_beside_what_still_runs(
+def test_nothing_is_started_while_another_attempt_still_runs(
     job: FineTuneJob, observed: Observed, now: datetime
 ) -> None:
     decision = decide(job, observed, now)
@@ -63,7 +63,7 @@ def test_nothing_is_started_beside_what_still_runs(
 
 
 @anything
-def test_nothing_is_started_for_a_job_that_is_suspended_wrong_done_or_not_accepted(
+def test_nothing_is_started_for_a_suspended_invalid_finished_or_unaccepted_job(
     job: FineTuneJob, observed: Observed, now: datetime
 ) -> None:
     decision = decide(job, observed, now)
@@ -78,7 +78,7 @@ def test_nothing_is_started_for_a_job_that_is_suspended_wrong_done_or_not_accept
 
 
 @anything
-def test_only_an_attempt_that_runs_is_ended_and_its_reason_is_recorded_first(
+def test_only_a_running_attempt_is_ended_and_its_reason_is_recorded_first(
     job: FineTuneJob, observed: Observed, now: datetime
 ) -> None:
     decision = decide(job, observed, now)
@@ -96,7 +96,7 @@ def test_only_an_attempt_that_runs_is_ended_and_its_reason_is_recorded_first(
 
 
 @anything
-def test_time_is_never_asked_for_in_the_past_nor_after_the_end(
+def test_the_next_check_is_never_in_the_past_nor_after_the_end(
     job: FineTuneJob, observed: Observed, now: datetime
 ) -> None:
     decision = decide(job, observed, now)
@@ -108,7 +108,7 @@ def test_time_is_never_asked_for_in_the_past_nor_after_the_end(
 
 
 @anything
-def test_status_and_decision_agree_and_the_conditions_with_one_another(
+def test_status_decision_and_conditions_agree(
     job: FineTuneJob, observed: Observed, now: datetime
 ) -> None:
     decision = decide(job, observed, now)
@@ -139,9 +139,7 @@ def test_status_and_decision_agree_and_the_conditions_with_one_another(
 
 
 @anything
-def test_status_is_what_the_resource_can_hold(
-    job: FineTuneJob, observed: Observed, now: datetime
-) -> None:
+def test_any_status_fits_the_schema(job: FineTuneJob, observed: Observed, now: datetime) -> None:
     decision = decide(job, observed, now)
 
     status = next_status({}, job, observed, decision, now)
@@ -150,7 +148,9 @@ def test_status_is_what_the_resource_can_hold(
 
 
 @anything
-def test_the_same_again_writes_nothing(job: FineTuneJob, observed: Observed, now: datetime) -> None:
+def test_an_unchanged_situation_writes_nothing(
+    job: FineTuneJob, observed: Observed, now: datetime
+) -> None:
     decision = decide(job, observed, now)
     first = next_status({}, job, observed, decision, now)
 
@@ -161,7 +161,7 @@ def test_the_same_again_writes_nothing(job: FineTuneJob, observed: Observed, now
 
 
 @anything
-def test_an_attempt_that_is_started_is_the_last_in_the_status(
+def test_a_started_attempt_is_the_last_in_the_status(
     job: FineTuneJob, observed: Observed, now: datetime
 ) -> None:
     decision = decide(job, observed, now)
@@ -177,7 +177,7 @@ def test_an_attempt_that_is_started_is_the_last_in_the_status(
 
 
 @given(history=histories(("", "a", "b")))
-def test_what_a_status_remembers_of_attempts_is_read_back_as_it_was(
+def test_attempts_in_a_status_are_read_back_unchanged(
     history: tuple[Attempt, ...],
 ) -> None:
     rendered = render_attempts(history)
@@ -186,7 +186,7 @@ def test_what_a_status_remembers_of_attempts_is_read_back_as_it_was(
 
 
 @given(history=histories(), limit=st.integers(1, 5))
-def test_no_more_attempts_fail_than_may(history: tuple[Attempt, ...], limit: int) -> None:
+def test_no_more_attempts_fail_than_allowed(history: tuple[Attempt, ...], limit: int) -> None:
     job = a_job(retry={"maxAttempts": limit})
     failed = [replace(attempt, result=Result.FAILED, end=NOW) for attempt in history]
     nobodys = a_failure(Category.INFRASTRUCTURE, reason="StoreUnreachable")
@@ -199,7 +199,7 @@ def test_no_more_attempts_fail_than_may(history: tuple[Attempt, ...], limit: int
 
 
 @given(job=jobs().filter(lambda job: not job.is_rejected))
-def test_the_ladder_against_a_lack_of_memory_has_an_end(job: FineTuneJob) -> None:
+def test_the_ladder_of_memory_adjustments_is_finite(job: FineTuneJob) -> None:
     steps: list[Attempt] = []
     seen: list[Any] = []
     while (adjustments := adjustments_for_next(job, steps)) is not None:

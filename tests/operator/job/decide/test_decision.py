@@ -32,26 +32,26 @@ def ended(number: int, result: Result, category: Category | None = None) -> Atte
     return an_attempt(number, result, start=LONG_AGO, category=category)
 
 
-def test_nothing_is_started_before_the_status_says_accepted() -> None:
+def test_nothing_is_started_before_the_status_is_accepted() -> None:
     decision = rule_on(is_accepted=False)
 
     assert (decision.phase, decision.attempt_to_start) == (Phase.PENDING, None)
     assert decision.check_again_in == seconds(0)
 
 
-def test_accepted_job_gets_its_first_attempt() -> None:
+def test_an_accepted_job_gets_its_first_attempt() -> None:
     decision = rule_on()
 
     assert (decision.phase, decision.attempt_to_start) == (Phase.STARTING, 1)
 
 
-def test_succeeded_attempt_ends_the_job() -> None:
+def test_a_succeeded_attempt_ends_the_job() -> None:
     decision = rule_on(ended(1, FAILED), an_attempt(2, Result.SUCCEEDED))
 
     assert (decision.phase, decision.attempt_to_start) == (Phase.SUCCEEDED, None)
 
 
-def test_user_error_is_not_retried() -> None:
+def test_a_user_error_is_not_retried() -> None:
     decision = rule_on(ended(1, FAILED, Category.USER))
 
     assert (decision.phase, decision.attempt_to_start) == (Phase.FAILED, None)
@@ -62,7 +62,7 @@ def test_user_error_is_not_retried() -> None:
 @pytest.mark.parametrize(
     "category", [pytest.param(Category.INFRASTRUCTURE), pytest.param(Category.INTERNAL)], ids=str
 )
-def test_nobodys_fault_is_retried_up_to_max_attempts(category: Category) -> None:
+def test_infrastructure_and_internal_failures_retry_up_to_max_attempts(category: Category) -> None:
     one, two = ended(1, FAILED, category), ended(2, FAILED, category)
 
     assert rule_on(one, max_attempts=2).attempt_to_start == 2
@@ -71,7 +71,7 @@ def test_nobodys_fault_is_retried_up_to_max_attempts(category: Category) -> None
     assert "(2 attempts failed)" in exhausted.message
 
 
-def test_out_of_memory_is_tried_with_less_until_there_is_nothing_less() -> None:
+def test_out_of_memory_is_retried_with_less_memory_until_nothing_can_be_reduced() -> None:
     first = ended(1, FAILED, Category.OUT_OF_MEMORY)
 
     decision = rule_on(first, max_attempts=1)
@@ -88,14 +88,14 @@ def test_out_of_memory_is_tried_with_less_until_there_is_nothing_less() -> None:
     assert (exhausted.phase, exhausted.attempt_to_start) == (Phase.FAILED, None)
 
 
-def test_an_adjustment_outlives_the_attempts_that_fail_otherwise() -> None:
+def test_an_adjustment_is_kept_when_a_later_attempt_fails_for_another_reason() -> None:
     less = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
     lost = replace(ended(2, INTERRUPTED), adjustments=less)
 
     assert rule_on(ended(1, FAILED, Category.OUT_OF_MEMORY), lost).adjustments == less
 
 
-def test_no_attempt_starts_from_pods_that_were_made_wrong_after_acceptance() -> None:
+def test_no_attempt_starts_with_a_pod_template_made_invalid_after_acceptance() -> None:
     job = a_job(podTemplate={"spec": {"hostNetwork": True}}, status={"runId": "x"})
     attempt = an_attempt(1, Result.INTERRUPTED, start=NOW - seconds(900))
 
@@ -110,13 +110,13 @@ def test_no_attempt_starts_from_pods_that_were_made_wrong_after_acceptance() -> 
     assert under_way.phase is Phase.STARTING
 
 
-def test_suspended_job_starts_nothing() -> None:
+def test_a_suspended_job_starts_nothing() -> None:
     assert rule_on(suspend=True).phase is Phase.SUSPENDED
     assert rule_on(ended(1, INTERRUPTED), suspend=True).attempt_to_start is None
     assert rule_on(an_attempt(1, Result.SUCCEEDED), suspend=True).phase is Phase.SUCCEEDED
 
 
-def test_suspending_first_records_why_and_then_deletes_the_job() -> None:
+def test_suspending_records_the_reason_first_and_then_deletes_the_job() -> None:
     decision = rule_on(an_attempt(1), suspend=True, started_pods=1)
     assert (decision.phase, decision.job_to_delete) == (Phase.RUNNING, None)
     assert decision.stop is not None
@@ -128,13 +128,13 @@ def test_suspending_first_records_why_and_then_deletes_the_job() -> None:
     assert rule_on(stopping, suspend=True, is_going=True).job_to_delete is None
 
 
-def test_what_is_stopping_ends_even_if_the_reason_is_gone() -> None:
+def test_a_stopping_attempt_ends_even_if_the_reason_is_gone() -> None:
     stopping = an_attempt(1, is_stopping=True, failure=a_failure(Category.INTERRUPTION))
 
     assert rule_on(stopping, suspend=False).job_to_delete == "balloon-1"
 
 
-def test_a_suspended_attempt_is_followed_at_once_when_the_job_is_resumed() -> None:
+def test_a_resumed_job_starts_its_next_attempt_at_once() -> None:
     suspended = a_failure(Category.INTERRUPTION, reason="Suspended")
     attempts = [replace(ended(n, INTERRUPTED), failure=suspended) for n in range(1, 9)]
     latest = replace(attempts[-1], number=9, end=NOW)
@@ -142,7 +142,7 @@ def test_a_suspended_attempt_is_followed_at_once_when_the_job_is_resumed() -> No
     assert rule_on(*attempts, latest).attempt_to_start == 10
 
 
-def test_a_changed_spec_ends_what_runs_and_starts_anew_when_it_has() -> None:
+def test_a_changed_spec_stops_the_running_attempt_and_starts_again_afterwards() -> None:
     running = rule_on(earlier=(an_attempt(1),))
     assert running.stop is not None
     assert running.stop.reason == "SpecChanged"
@@ -152,7 +152,7 @@ def test_a_changed_spec_ends_what_runs_and_starts_anew_when_it_has() -> None:
     assert rule_on(earlier=(ended(1, FAILED, Category.USER),)).attempt_to_start == 2
 
 
-def test_an_attempt_whose_failure_nobody_recorded_ends_the_job_unexplained() -> None:
+def test_a_failure_without_a_recorded_cause_ends_the_job_as_unexplained() -> None:
     edited = replace(ended(1, FAILED), failure=None)
 
     decision = rule_on(edited, max_attempts=1)
@@ -170,7 +170,7 @@ def test_failures_of_another_spec_are_not_counted() -> None:
     assert rule_on(ended(4, FAILED), earlier=before, max_attempts=2).attempt_to_start == 5
 
 
-def test_a_job_that_takes_too_long_is_ended_and_fails() -> None:
+def test_a_job_that_exceeds_its_deadline_is_stopped_and_fails() -> None:
     late = {"started": LONG_AGO, "activeDeadlineSeconds": 600}
 
     running = rule_on(an_attempt(1), **late)
@@ -183,7 +183,7 @@ def test_a_job_that_takes_too_long_is_ended_and_fails() -> None:
     assert done.phase is Phase.SUCCEEDED
 
 
-def test_a_deadline_is_met_without_any_event() -> None:
+def test_a_deadline_is_enforced_without_any_event() -> None:
     decision = rule_on(
         an_attempt(1),
         started_pods=1,
@@ -194,7 +194,7 @@ def test_a_deadline_is_met_without_any_event() -> None:
     assert decision.check_again_in == seconds(10)
 
 
-def test_a_deadline_that_has_passed_keeps_nobody_busy_while_the_pods_save() -> None:
+def test_an_expired_deadline_is_not_checked_again_while_the_pods_save() -> None:
     limit = {"started": NOW - seconds(70), "activeDeadlineSeconds": 60}
     stop = rule_on(an_attempt(1), started_pods=1, **limit).stop
 
@@ -203,7 +203,7 @@ def test_a_deadline_that_has_passed_keeps_nobody_busy_while_the_pods_save() -> N
     assert saving.check_again_in is None
 
 
-def test_pods_that_do_not_start_in_time_fail_the_job_with_their_words() -> None:
+def test_pods_that_do_not_start_in_time_fail_the_job_with_their_message() -> None:
     stop = rule_on(
         an_attempt(1),
         waiting_since=NOW - seconds(61),
@@ -216,7 +216,7 @@ def test_pods_that_do_not_start_in_time_fail_the_job_with_their_words() -> None:
     assert "0 of 1 pods were running after 1m: pod x is not scheduled: 0/3 nodes" in stop.message
 
 
-def test_a_job_in_a_queue_has_all_the_time() -> None:
+def test_a_queued_job_has_no_start_deadline() -> None:
     decision = rule_on(
         an_attempt(1), is_suspended=True, waiting_since=LONG_AGO, startDeadlineSeconds=60
     )
@@ -224,7 +224,7 @@ def test_a_job_in_a_queue_has_all_the_time() -> None:
     assert (decision.phase, decision.stop) == (Phase.QUEUED, None)
 
 
-def test_what_pods_need_is_made_again_where_they_wait_without_a_word() -> None:
+def test_children_are_created_again_for_pods_that_wait_without_a_known_reason() -> None:
     waiting = {"waiting_since": NOW - seconds(120)}
 
     assert rule_on(an_attempt(1), **waiting).is_repaired
@@ -240,7 +240,7 @@ def test_interruptions_are_always_retried_and_not_counted() -> None:
     assert decision.attempt_to_start == 20
 
 
-def test_retry_waits_for_its_time() -> None:
+def test_a_retry_waits_for_its_backoff() -> None:
     attempt = an_attempt(1, FAILED, lasted=seconds(60))
 
     early = rule_on(attempt, now=NOW + seconds(63))
@@ -252,7 +252,7 @@ def test_retry_waits_for_its_time() -> None:
     assert due.attempt_to_start == 2
 
 
-def test_interrupted_is_not_called_failed() -> None:
+def test_an_interrupted_attempt_is_not_reported_as_failed() -> None:
     attempts = [an_attempt(number, INTERRUPTED) for number in (1, 2)]
 
     assert "attempt 2 was interrupted" in rule_on(*attempts, now=NOW + seconds(61)).message
@@ -265,7 +265,7 @@ def test_interrupted_is_not_called_failed() -> None:
         pytest.param((ended(1, INTERRUPTED),), Phase.RETRYING, id="of an earlier attempt"),
     ],
 )
-def test_no_attempt_starts_while_others_still_save(
+def test_no_attempt_starts_while_pods_of_another_still_save(
     attempts: tuple[Attempt, ...], phase: Phase
 ) -> None:
     decision = rule_on(*attempts, lingering_pods=("old-pod",))
@@ -274,7 +274,7 @@ def test_no_attempt_starts_while_others_still_save(
     assert "old-pod" in decision.message
 
 
-def test_failure_for_good_does_not_wait_for_others() -> None:
+def test_a_final_failure_does_not_wait_for_other_pods() -> None:
     decision = rule_on(ended(1, FAILED, Category.USER), lingering_pods=("old-pod",))
 
     assert decision.phase is Phase.FAILED
@@ -340,7 +340,7 @@ def test_failure_for_good_does_not_wait_for_others() -> None:
         ),
     ],
 )
-def test_running_attempt_is_told_and_nothing_else(
+def test_a_running_attempt_only_updates_the_status(
     seen: dict[str, Any], phase: Phase, words: str
 ) -> None:
     decision = rule_on(an_attempt(), **seen)
@@ -351,13 +351,13 @@ def test_running_attempt_is_told_and_nothing_else(
     assert (decision.check_again_in is not None) is (phase is Phase.QUEUED)
 
 
-def test_lowered_limit_ends_a_job_between_two_attempts() -> None:
+def test_a_lowered_limit_ends_a_job_between_two_attempts() -> None:
     attempt = an_attempt(1, FAILED, failure=a_failure())
 
     assert rule_on(attempt, max_attempts=1, now=NOW + seconds(61)).phase is Phase.FAILED
 
 
-def test_what_is_to_be_known_of_a_success_is_said_with_it() -> None:
+def test_a_success_is_reported_with_the_trainers_note() -> None:
     note = "stopped early at step 40: eval_loss has not improved for 3 evaluations"
     decision = decide(
         a_job(),
@@ -373,18 +373,18 @@ def test_what_is_to_be_known_of_a_success_is_said_with_it() -> None:
     assert decision.message == f"attempt 1 finished the run: {note}"
 
 
-def test_a_failure_that_nobody_explained_counts() -> None:
+def test_a_failure_without_a_cause_is_counted() -> None:
     unexplained = replace(ended(1, FAILED), failure=None)
 
     assert rule_on(unexplained, max_attempts=2).attempt_to_start == 2
     assert rule_on(unexplained, max_attempts=1).phase is Phase.FAILED
 
 
-def test_nothing_is_started_beside_an_older_attempt_that_still_runs() -> None:
+def test_nothing_is_started_while_an_older_attempt_still_runs() -> None:
     assert rule_on(an_attempt(1), ended(2, FAILED)).attempt_to_start is None
 
 
-def test_a_job_that_ran_out_of_time_between_attempts_says_so_in_its_failure() -> None:
+def test_a_deadline_reached_between_attempts_is_the_jobs_failure() -> None:
     decision = rule_on(ended(1, FAILED), started=LONG_AGO, activeDeadlineSeconds=60)
 
     assert decision.phase is Phase.FAILED
@@ -392,7 +392,7 @@ def test_a_job_that_ran_out_of_time_between_attempts_says_so_in_its_failure() ->
     assert decision.failure.reason == "DeadlineExceeded"
 
 
-def test_what_pods_need_is_looked_after_ever_more_seldom() -> None:
+def test_the_children_of_waiting_pods_are_checked_with_growing_intervals() -> None:
     def wait_after(waited: float) -> Any:
         return rule_on(an_attempt(1), waiting_since=NOW - seconds(waited)).check_again_in
 

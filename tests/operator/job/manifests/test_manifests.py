@@ -36,7 +36,7 @@ def container_of(training_job: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_job_comes_last() -> None:
+def test_the_job_is_created_last() -> None:
     assert [made["kind"] for made in build()] == ["ConfigMap", "Job"]
     assert [made["kind"] for made in build(resources={"nodes": 2})] == [
         "ConfigMap",
@@ -71,7 +71,7 @@ def test_all_objects_share_name_labels_and_owner() -> None:
         }
 
 
-def test_run_document_is_what_the_trainer_reads() -> None:
+def test_the_trainer_reads_the_run_document() -> None:
     config_map = build(runToken="x")[0]
 
     run = Run.from_json(config_map["data"]["run.json"])
@@ -83,7 +83,7 @@ def test_run_document_is_what_the_trainer_reads() -> None:
     assert config_map["immutable"] is True
 
 
-def test_nodes_find_each_other_through_the_headless_service() -> None:
+def test_nodes_resolve_each_other_through_the_headless_service() -> None:
     config_map, service, _, training_job = build(resources={"nodes": 2, "gpusPerNode": 4})
 
     world = Run.from_json(config_map["data"]["run.json"]).world
@@ -100,7 +100,7 @@ def test_nodes_find_each_other_through_the_headless_service() -> None:
     }
 
 
-def test_single_node_replaces_disrupted_pods_and_quotes_exit_codes() -> None:
+def test_a_single_node_replaces_disrupted_pods_and_uses_exit_codes() -> None:
     spec = build()[-1]["spec"]
 
     assert (spec["completions"], spec["parallelism"], spec["backoffLimit"]) == (1, 1, 0)
@@ -123,7 +123,7 @@ def test_several_nodes_are_one_gang() -> None:
 @pytest.mark.parametrize(
     ("nodes", "deadline", "told"), [(2, 7200, ["7200"]), (1, 7200, []), (2, None, [])]
 )
-def test_nodes_are_told_how_long_they_wait_for_each_other(
+def test_nodes_receive_the_time_they_wait_for_each_other(
     nodes: int, deadline: int | None, told: list[str]
 ) -> None:
     made = build(resources={"nodes": nodes}, startDeadlineSeconds=deadline)[-1]
@@ -134,8 +134,8 @@ def test_nodes_are_told_how_long_they_wait_for_each_other(
     ] == told
 
 
-def test_pod_of_a_cpu_job() -> None:
-    """The whole of it: what a reviewer of the security settings wants to see at once."""
+def test_a_cpu_jobs_pod_is_rendered_completely() -> None:
+    """The complete pod, so that a reviewer of the security settings sees all of it."""
     config_map, training_job = build(resources={"gpusPerNode": 0})
     run_document = config_map["data"]["run.json"]
 
@@ -261,7 +261,7 @@ def test_pod_of_a_cpu_job() -> None:
         ),
     ],
 )
-def test_resources(resources: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_resources_reach_the_container(resources: dict[str, Any], expected: dict[str, Any]) -> None:
     claims = [{"name": "gpus", "resourceClaimTemplateName": "two-gpus"}]
 
     made = build(resources=resources, podTemplate={"spec": {"resourceClaims": claims}})
@@ -269,7 +269,7 @@ def test_resources(resources: dict[str, Any], expected: dict[str, Any]) -> None:
     assert container_of(made[-1])["resources"] == expected
 
 
-def test_credentials_come_from_the_secret_and_are_nowhere_else() -> None:
+def test_credentials_come_from_the_secret_only() -> None:
     output = {"uri": "s3://models/x", "credentialsSecretRef": {"name": "bucket"}}
 
     made = build(output=output)
@@ -278,11 +278,11 @@ def test_credentials_come_from_the_secret_and_are_nowhere_else() -> None:
     assert json.dumps(made).count('"bucket"') == 1
 
 
-def test_the_jobs_own_image_comes_first() -> None:
+def test_the_jobs_own_image_wins() -> None:
     assert container_of(build(image="mine:2")[-1])["image"] == "mine:2"
 
 
-def test_kueue_finds_its_labels_on_the_job_that_it_manages() -> None:
+def test_kueue_labels_are_copied_to_the_training_job() -> None:
     training_job = build(
         metadata={
             "labels": {"kueue.x-k8s.io/queue-name": "research", "team": "a"},
@@ -309,8 +309,8 @@ def test_kueue_finds_its_labels_on_the_job_that_it_manages() -> None:
     assert template["annotations"] == {"kueue.x-k8s.io/podset-required-topology": "rack"}
 
 
-def test_what_a_child_is_made_of_is_in_its_digest() -> None:
-    """By its name alone an older object of the same attempt would be taken for it."""
+def test_a_childs_digest_covers_its_content() -> None:
+    """By the name alone, an older object of the same attempt would count as the child."""
 
     def contents(**given: Any) -> list[str]:
         return [made["metadata"]["annotations"]["finetune.dev/content"] for made in build(**given)]
@@ -327,7 +327,7 @@ def test_what_a_child_is_made_of_is_in_its_digest() -> None:
     assert moved[3] != training_job
 
 
-def test_a_pod_that_asks_for_gpus_leaves_it_to_their_device_plugin_which_it_sees() -> None:
+def test_gpu_visibility_is_left_to_the_device_plugin_for_pods_with_gpus() -> None:
     for resources in (
         {"gpusPerNode": 1},
         {"gpusPerNode": 0, "claims": [{"name": "gpu"}]},
@@ -336,7 +336,7 @@ def test_a_pod_that_asks_for_gpus_leaves_it_to_their_device_plugin_which_it_sees
         assert "NVIDIA_VISIBLE_DEVICES" not in names
 
 
-def test_limits_stand_beside_the_requests_and_replace_those_that_follow_from_them() -> None:
+def test_limits_are_added_to_the_requests_and_replace_derived_ones() -> None:
     resources = {
         "gpusPerNode": 2,
         "cpu": 4,
@@ -361,14 +361,14 @@ def test_limits_stand_beside_the_requests_and_replace_those_that_follow_from_the
     assert on_disk == {key: {"sizeLimit": "200Gi"} for key in ("work", "tmp")}
 
 
-def test_a_limit_alone_asks_for_nothing_else() -> None:
+def test_a_limit_alone_does_not_change_the_requests() -> None:
     _, training_job = build(resources={"gpusPerNode": 0, "limits": {"cpu": "2"}})
 
     (container,) = training_job["spec"]["template"]["spec"]["containers"]
     assert container["resources"] == {"limits": {"cpu": "2"}}
 
 
-def test_a_jobs_deadline_puts_its_pods_into_a_quotas_scope_and_never_comes_first() -> None:
+def test_a_jobs_deadline_sets_the_pods_deadline_for_a_quota_scope() -> None:
     _, limited = build(activeDeadlineSeconds=3600, terminationGracePeriodSeconds=600)
     _, unlimited = build()
 
@@ -376,7 +376,7 @@ def test_a_jobs_deadline_puts_its_pods_into_a_quotas_scope_and_never_comes_first
     assert "activeDeadlineSeconds" not in unlimited["spec"]["template"]["spec"]
 
 
-def test_what_policies_demand_besides_can_be_said() -> None:
+def test_pod_fields_that_policies_require_can_be_set() -> None:
     pod_template = {
         "spec": {
             "hostUsers": False,
@@ -390,7 +390,7 @@ def test_what_policies_demand_besides_can_be_said() -> None:
     assert pod["containers"][0]["imagePullPolicy"] == "Always"
 
 
-def test_the_platforms_pull_secrets_come_before_the_jobs_own() -> None:
+def test_the_platforms_pull_secrets_precede_the_jobs_own() -> None:
     settings = replace(SETTINGS, pull_secrets=("registry",))
     own = {"spec": {"imagePullSecrets": [{"name": "mine"}, {"name": "registry"}]}}
 

@@ -42,7 +42,7 @@ def lets_in(policy: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 
 
 @pytest.mark.parametrize("name", ["balloon", LONG], ids=["short name", "long name"])
-def test_the_nodes_of_an_attempt_reach_each_other(name: str) -> None:
+def test_the_nodes_of_an_attempt_can_reach_each_other(name: str) -> None:
     children = made(name)
     policy = children["NetworkPolicy"]
 
@@ -70,16 +70,16 @@ FORGED = {"metadata": {"labels": dict(labels_of(made()))}}
         ),
     ],
 )
-def test_no_other_pod_reaches_them(others: Mapping[str, str]) -> None:
+def test_no_other_pod_can_reach_them(others: Mapping[str, str]) -> None:
     assert not lets_in(made()["NetworkPolicy"], others)
 
 
-def test_only_ways_in_are_closed() -> None:
-    """Store, hub, DNS and progress are ways out."""
+def test_only_ingress_is_restricted() -> None:
+    """Store, hub, DNS and progress are outgoing connections."""
     assert made()["NetworkPolicy"]["spec"]["policyTypes"] == ["Ingress"]
 
 
-def test_it_belongs_to_the_job_and_has_its_attempts_name_as_the_service_does() -> None:
+def test_the_policy_is_owned_by_the_job_and_named_like_the_service() -> None:
     children = made(attempt=3)
     policy, service = children["NetworkPolicy"]["metadata"], children["Service"]["metadata"]
 
@@ -89,7 +89,7 @@ def test_it_belongs_to_the_job_and_has_its_attempts_name_as_the_service_does() -
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
-def test_there_is_none_for_a_single_node_or_where_it_is_switched_off(nodes: int) -> None:
+def test_a_single_node_or_a_disabled_setting_gets_no_policy(nodes: int) -> None:
     settings = SETTINGS if nodes == 1 else replace(SETTINGS, has_network_policies=False)
     job = a_job(resources={"nodes": nodes, "gpusPerNode": 1})
 

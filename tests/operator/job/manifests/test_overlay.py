@@ -36,11 +36,11 @@ def names_in(entries: list[dict[str, Any]]) -> list[str]:
 PLAIN = template_of()
 
 
-def test_pods_without_an_overlay_are_the_plain_ones() -> None:
+def test_without_an_overlay_the_pods_are_unchanged() -> None:
     assert template_of(podTemplate={"metadata": {}, "spec": {"containers": []}}) == PLAIN
 
 
-def test_every_field_of_the_overlay_arrives_and_the_rest_stays() -> None:
+def test_every_field_of_the_overlay_is_applied_and_the_rest_stays() -> None:
     pod = {
         "priorityClassName": "low",
         "nodeSelector": {"gpu": "h100"},
@@ -63,7 +63,7 @@ def test_every_field_of_the_overlay_arrives_and_the_rest_stays() -> None:
     assert {field: spec[field] for field in PLAIN["spec"]} == PLAIN["spec"]
 
 
-def test_labels_and_annotations_stand_beside_the_operators_own() -> None:
+def test_labels_and_annotations_are_added_to_the_operators_own() -> None:
     metadata = {"labels": {"team": "nlp"}, "annotations": {"sidecar.istio.io/inject": "false"}}
     kueue = {"kueue.x-k8s.io/podset-required-topology": "rack"}
 
@@ -77,7 +77,7 @@ def test_labels_and_annotations_stand_beside_the_operators_own() -> None:
     }
 
 
-def test_the_trainer_has_variables_and_mounts_after_its_own() -> None:
+def test_variables_and_mounts_are_added_after_the_trainers_own() -> None:
     volume = {"name": "data", "persistentVolumeClaim": {"claimName": "datasets"}}
     mount = {"name": "data", "mountPath": "/data", "readOnly": True}
     trainer = {
@@ -106,7 +106,7 @@ def test_the_trainer_has_variables_and_mounts_after_its_own() -> None:
     assert found["securityContext"] == plain["securityContext"]
 
 
-def test_the_trainers_own_wins_over_whatever_got_past_the_checks() -> None:
+def test_the_trainers_own_fields_win_over_an_unchecked_overlay() -> None:
     overlay = {
         "metadata": {"labels": {names.LABEL_JOB: "other"}},
         "spec": {
@@ -128,7 +128,7 @@ def test_the_trainers_own_wins_over_whatever_got_past_the_checks() -> None:
     assert apply_overlay(PLAIN, overlay) == PLAIN
 
 
-def test_models_of_the_hub_are_kept_in_the_claim() -> None:
+def test_hub_models_are_cached_in_the_claim() -> None:
     made = template_of(modelCache=CACHE)
 
     assert made["spec"]["volumes"][-1] == {
@@ -143,18 +143,18 @@ def test_models_of_the_hub_are_kept_in_the_claim() -> None:
     assert variables_of(made)["HF_HUB_CACHE"] == "/var/cache/finetune/hub"
 
 
-def test_what_is_compiled_is_kept_in_the_claim_for_the_next_attempt() -> None:
+def test_compiled_code_is_cached_in_the_claim_for_the_next_attempt() -> None:
     variables = variables_of(template_of(modelCache=CACHE))
 
     assert variables["TRITON_CACHE_DIR"] == "/var/cache/finetune/triton"
     assert variables["TORCHINDUCTOR_CACHE_DIR"] == "/var/cache/finetune/inductor"
 
 
-def test_without_a_claim_what_is_compiled_stays_in_the_pod() -> None:
+def test_without_a_claim_compiled_code_stays_in_the_pod() -> None:
     assert not variables_of(PLAIN).keys() & {"TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"}
 
 
-def test_a_job_may_keep_what_it_compiles_to_itself() -> None:
+def test_a_job_can_keep_its_compile_cache_private() -> None:
     own = {"name": "TRITON_CACHE_DIR", "value": "/work/triton"}
     overlay = {"spec": {"containers": [{"name": "trainer", "env": [own]}]}}
 
@@ -165,7 +165,7 @@ def test_a_job_may_keep_what_it_compiles_to_itself() -> None:
     assert variables_of(made)["TORCHINDUCTOR_CACHE_DIR"] == "/var/cache/finetune/inductor"
 
 
-def test_shared_memory_is_the_jobs_own_or_the_platforms() -> None:
+def test_shared_memory_is_set_by_the_job_or_the_platform() -> None:
     for resources, expected in (
         ({}, "1Gi"),
         ({"gpusPerNode": 0}, "1Gi"),
@@ -181,7 +181,7 @@ def test_shared_memory_is_the_jobs_own_or_the_platforms() -> None:
         assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": expected}
 
 
-def test_whatever_is_the_trainers_own_is_refused_in_an_overlay() -> None:
+def test_fields_of_the_trainer_are_refused_in_an_overlay() -> None:
     made = template_of(modelCache=CACHE)
     container = container_of(made)
 
@@ -192,7 +192,7 @@ def test_whatever_is_the_trainers_own_is_refused_in_an_overlay() -> None:
     assert ours - COMPILED_CACHES.keys() <= set(VARIABLES)
 
 
-def test_what_pods_have_besides_defines_no_run_and_what_they_ask_for_does() -> None:
+def test_the_overlay_does_not_define_the_run_and_resources_do() -> None:
     plain = definition_of(a_job_body()["spec"])
 
     overlaid = a_job_body(podTemplate={"spec": {"priorityClassName": "x"}}, modelCache=CACHE)
@@ -206,8 +206,8 @@ def test_what_pods_have_besides_defines_no_run_and_what_they_ask_for_does() -> N
     assert parse_job(overlaid, SETTINGS).run_id == a_job().run_id
 
 
-def test_a_secret_brings_no_variable_that_loads_other_code() -> None:
-    """Its keys are not known here: an explicit variable wins over one that comes by envFrom."""
+def test_a_secret_cannot_set_a_variable_that_loads_other_code() -> None:
+    """The operator cannot read its keys: an explicit variable has precedence over envFrom."""
     sources = [{"secretRef": {"name": "wandb"}}, {"configMapRef": {"name": "x", "optional": True}}]
     made = template_of(podTemplate={"spec": {"containers": [{"name": "x", "envFrom": sources}]}})
 

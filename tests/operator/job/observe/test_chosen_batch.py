@@ -44,37 +44,37 @@ def seen(
     [
         pytest.param({"outcome": 8}, id="by its outcome"),
         pytest.param({"progress": 8}, id="by its progress, when the pod is lost"),
-        pytest.param({"outcome": 8, "progress": 2}, id="the outcome knows better"),
+        pytest.param({"outcome": 8, "progress": 2}, id="the outcome wins over the progress"),
         pytest.param({"outcome": 0, "progress": 8}, id="an outcome without it"),
     ],
 )
-def test_what_was_chosen_is_recorded_with_the_attempt(said: dict[str, Any]) -> None:
+def test_the_chosen_batch_size_is_recorded_with_the_attempt(said: dict[str, Any]) -> None:
     assert seen(ENDED, **said).adjustments == {BATCH: 8, ACCUMULATION: 2}
 
 
 @pytest.mark.parametrize(
     ("said", "config"),
     [
-        pytest.param({}, {}, id="nothing said yet"),
+        pytest.param({}, {}, id="nothing reported yet"),
         pytest.param({"progress": 3}, {}, id="rows that divide no step"),
         pytest.param({"progress": -4}, {}, id="less than nothing"),
         pytest.param({"outcome": 32}, {}, id="more than a step has"),
         pytest.param({"outcome": 8}, {BATCH: 2}, id="the user's own number"),
     ],
 )
-def test_nothing_is_recorded_of(said: dict[str, Any], config: dict[str, Any]) -> None:
+def test_no_batch_size_is_recorded_for(said: dict[str, Any], config: dict[str, Any]) -> None:
     assert seen(ENDED, **said, **config).adjustments == {}
 
 
-def test_while_it_trains_an_attempt_has_the_adjustments_of_its_run_document() -> None:
+def test_a_running_attempt_has_the_adjustments_of_its_run_document() -> None:
     assert seen(an_attempt(), progress=8).adjustments == {}
 
 
-def test_progress_of_another_attempt_says_nothing() -> None:
+def test_progress_of_another_attempt_is_ignored() -> None:
     assert seen(replace(ENDED, number=2), progress=8).adjustments == {}
 
 
-def test_a_users_older_spelling_stays() -> None:
+def test_a_users_older_spelling_is_kept() -> None:
     config = {key: value for key, value in AUTO.items() if key != BATCH}
     job = a_job(config={**config, "per_gpu_train_batch_size": "auto"})
 
@@ -83,7 +83,7 @@ def test_a_users_older_spelling_stays() -> None:
     assert found.adjustments == {"per_gpu_train_batch_size": 4, ACCUMULATION: 4}
 
 
-def test_after_a_lack_of_memory_the_next_attempt_has_half_of_it() -> None:
+def test_after_out_of_memory_the_next_attempt_has_half_the_batch_size() -> None:
     failed = an_attempt(1, Result.FAILED, category=Category.OUT_OF_MEMORY)
     attempt = seen(failed, outcome=8)
 
@@ -93,7 +93,7 @@ def test_after_a_lack_of_memory_the_next_attempt_has_half_of_it() -> None:
     assert {key: value for key, value in found.items() if key != EVAL_BATCH} == HALF
 
 
-def test_after_anything_else_the_next_attempt_has_the_same() -> None:
+def test_after_any_other_failure_the_next_attempt_has_the_same_batch_size() -> None:
     failed = an_attempt(1, Result.FAILED, category=Category.INFRASTRUCTURE)
 
     found = adjustments_for_next(a_job(config=AUTO), [seen(failed, outcome=8)])
@@ -101,8 +101,8 @@ def test_after_anything_else_the_next_attempt_has_the_same() -> None:
     assert found == {BATCH: 8, ACCUMULATION: 2}
 
 
-def test_an_end_of_the_ladder_comes_even_where_nobody_said_what_was_chosen() -> None:
-    """Then the next rung is taken: the same again would fail again."""
+def test_the_ladder_ends_even_without_a_recorded_choice() -> None:
+    """The operator then takes the next rung: the same one would fail again."""
     attempts = [an_attempt(1, Result.FAILED, category=Category.OUT_OF_MEMORY)]
     job = a_job(config={**AUTO, "activation_checkpointing": False})
 
@@ -115,8 +115,8 @@ def test_an_end_of_the_ladder_comes_even_where_nobody_said_what_was_chosen() -> 
     assert taken == [{"activation_checkpointing": True}]
 
 
-def test_a_job_that_left_it_to_the_trainer_starts_again_with_half_of_it() -> None:
-    """From the termination log of the pod to what the next attempt is given."""
+def test_an_automatic_batch_size_is_halved_for_the_next_attempt() -> None:
+    """From the termination log of the pod to the next attempt's values."""
     outcome = replace(a_bad_outcome(Category.OUT_OF_MEMORY), micro_batch=8)
     children = Children(
         training_jobs=(a_training_job(ended="Failed", at=NOW),),

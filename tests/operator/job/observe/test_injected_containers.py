@@ -65,7 +65,7 @@ def tell(observed: Observed) -> tuple[Phase, str, str]:
         pytest.param(a_sidecar(waits("CreateContainerConfigError", "no secret")), id="no secret"),
     ],
 )
-def test_a_trainer_that_ended_well_has_succeeded_whoever_keeps_its_pod(companion: Any) -> None:
+def test_a_trainer_that_ended_well_has_succeeded_although_a_sidecar_runs(companion: Any) -> None:
     observed = watch(a_seen_pod(a_trainer(ended(0, GOOD)), companion))
 
     assert observed.newest is not None
@@ -79,7 +79,7 @@ def test_a_trainer_that_ended_well_has_succeeded_whoever_keeps_its_pod(companion
     )
 
 
-def test_a_trainer_that_ended_badly_has_failed_at_once_whoever_keeps_its_pod() -> None:
+def test_a_trainer_that_failed_has_failed_at_once_although_a_sidecar_runs() -> None:
     observed = watch(a_seen_pod(a_trainer(ended(64, NOT_FOUND)), a_sidecar(RUNS)))
 
     phase, reason, message = tell(observed)
@@ -94,7 +94,7 @@ def test_a_trainer_that_ended_badly_has_failed_at_once_whoever_keeps_its_pod() -
     [pytest.param([], id="by itself"), pytest.param([DISRUPTED], id="in a drain")],
 )
 @pytest.mark.parametrize("ended_as", [None, "Failed"])
-def test_a_sidecar_that_fails_after_the_trainer_fails_nothing(
+def test_a_sidecar_that_fails_after_the_trainer_does_not_fail_the_attempt(
     conditions: list[Any], ended_as: str | None
 ) -> None:
     pod = a_seen_pod(
@@ -108,15 +108,15 @@ def test_a_sidecar_that_fails_after_the_trainer_fails_nothing(
     assert "container istio-proxy ended with exit code 1 in pod balloon-1-abcde" in message
 
 
-def test_an_outcome_that_was_written_counts_however_its_process_ended() -> None:
-    """Such as an interpreter that aborts when all is uploaded."""
+def test_a_written_outcome_counts_regardless_of_the_exit_code() -> None:
+    """For example, an interpreter that aborts after the upload."""
     observed = watch(a_seen_pod(a_trainer(ended(134, GOOD))))
 
     assert tell(observed)[0] is Phase.SUCCEEDED
     assert observed.outcome == a_good_outcome()
 
 
-def test_an_outcome_that_says_failed_counts_even_with_an_exit_code_of_zero() -> None:
+def test_a_failed_outcome_counts_even_with_exit_code_zero() -> None:
     pod = a_seen_pod(a_trainer(ended(0, NOT_FOUND)))
 
     observed = watch(pod, training_job=a_training_job(ended="Complete"))
@@ -124,15 +124,15 @@ def test_an_outcome_that_says_failed_counts_even_with_an_exit_code_of_zero() -> 
     assert tell(observed)[:2] == (Phase.FAILED, "ModelNotFound")
 
 
-def test_a_stop_that_came_too_late_hides_no_failure_that_would_come_again() -> None:
-    """A deadline of the Job's own, or the operator's, met what the trainer had ended by."""
+def test_a_late_stop_does_not_hide_a_permanent_failure() -> None:
+    """A deadline of the Job, or of the operator, expired after the trainer's own failure."""
     pod = a_seen_pod(a_trainer(ended(64, NOT_FOUND)), a_sidecar(ended(137)), metadata=GOING)
     job = a_training_job(ended="Failed", message="Job was active longer than specified deadline")
 
     assert tell(watch(pod, training_job=job))[:2] == (Phase.FAILED, "ModelNotFound")
 
 
-def test_a_trainer_that_trains_is_not_waited_for_because_another_image_is_missing() -> None:
+def test_a_running_trainer_is_not_waiting_because_a_sidecars_image_is_missing() -> None:
     sidecar = a_sidecar(waits("ImagePullBackOff", "no such image"))
     observed = watch(a_seen_pod(a_trainer(RUNS), sidecar))
 
@@ -143,12 +143,12 @@ SAVED = a_bad_outcome(Category.INTERRUPTION, reason="Interrupted").to_json()
 
 
 class TestSeveralNodes:
-    def test_all_have_succeeded_when_every_trainer_has(self) -> None:
+    def test_an_attempt_has_succeeded_when_every_trainer_has(self) -> None:
         pods = [a_node(n, ended(0, GOOD), a_sidecar(RUNS)) for n in (0, 1)]
 
         assert tell(watch(*pods, nodes=2))[0] is Phase.SUCCEEDED
 
-    def test_none_has_while_one_still_trains(self) -> None:
+    def test_an_attempt_has_not_ended_while_one_trainer_still_trains(self) -> None:
         pods = [a_node(0, RUNS, a_sidecar()), a_node(1, ended(0), a_sidecar())]
 
         observed = watch(*pods, nodes=2)
@@ -156,13 +156,13 @@ class TestSeveralNodes:
         assert observed.newest is not None
         assert observed.newest.result is Result.RUNNING
 
-    def test_one_that_failed_and_is_kept_ends_all(self) -> None:
+    def test_one_failed_trainer_in_a_held_pod_ends_the_attempt(self) -> None:
         pods = [a_node(0, RUNS, a_sidecar()), a_node(1, ended(64, NOT_FOUND), a_sidecar())]
 
         assert tell(watch(*pods, nodes=2))[:2] == (Phase.FAILED, "ModelNotFound")
 
 
-def test_a_sidecar_that_fails_on_one_node_and_so_ends_the_others_is_named() -> None:
+def test_a_sidecar_that_fails_on_one_node_and_ends_the_others_is_named() -> None:
     pods = [
         a_node(0, ended(143, SAVED), a_sidecar(ended(0)), metadata=GOING),
         a_node(1, ended(0), a_sidecar(ended(1, "no route to the control plane"))),
@@ -207,11 +207,11 @@ class TestThePodIsEnded:
         ("state", "phase"),
         [
             pytest.param(ended(0, GOOD), "Succeeded", id="succeeded"),
-            pytest.param(ended(64, NOT_FOUND), "Failed", id="failed for good"),
+            pytest.param(ended(64, NOT_FOUND), "Failed", id="failed permanently"),
             pytest.param(ended(75), "Retrying", id="to be tried again"),
         ],
     )
-    def test_after_half_a_minute_and_not_before_the_end_is_recorded(
+    def test_the_end_is_recorded_after_half_a_minute_and_not_before(
         self, state: Any, phase: str
     ) -> None:
         cluster, go_on = self.run(a_trainer(state), a_sidecar(RUNS))
@@ -235,8 +235,8 @@ class TestThePodIsEnded:
         message = next(it for it in cluster.status["conditions"] if it["type"] == "Ready")
         assert "balloon-1-abcde" in message["message"]
 
-    def test_a_trainer_that_was_interrupted_is_replaced_by_its_job_and_by_nobody_else(self) -> None:
-        """Between the end of its container and that of its pod, too."""
+    def test_an_interrupted_trainer_is_replaced_by_its_job_only(self) -> None:
+        """Also between the end of its container and the end of its pod."""
         cluster, go_on = self.run(a_trainer(ended(143, SAVED)))
 
         for phase in ("Running", "Failed"):
@@ -246,7 +246,7 @@ class TestThePodIsEnded:
         assert len(cluster.training_jobs()) == 1
         assert [it["result"] for it in cluster.status["attempts"]] == ["Running"]
 
-    def test_no_attempt_begins_while_the_job_of_the_last_may_make_another_pod(self) -> None:
+    def test_no_attempt_starts_while_the_last_job_may_still_create_a_pod(self) -> None:
         cluster, go_on = self.run(a_trainer(ended(143, SAVED)), a_sidecar(RUNS))
         go_on(NOW + seconds(5))
         assert [it["result"] for it in cluster.status["attempts"]] == ["Interrupted"]
@@ -265,7 +265,7 @@ class TestThePodIsEnded:
         go_on(NOW + seconds(32))
         assert [it["metadata"]["name"] for it in cluster.training_jobs()] == ["balloon-2"]
 
-    def test_a_job_that_ends_by_itself_is_left_alone(self) -> None:
+    def test_a_job_that_ends_by_itself_is_not_deleted(self) -> None:
         cluster, go_on = self.run(a_trainer(ended(0, GOOD)), a_sidecar(RUNS))
         go_on(NOW + seconds(5))
         cluster.objects["Job", "balloon-1"] = a_training_job(ended="Complete")
@@ -275,7 +275,7 @@ class TestThePodIsEnded:
         assert "delete balloon-1" not in cluster.writes
 
 
-def test_an_init_container_that_fails_is_named_with_its_words() -> None:
+def test_a_failing_init_container_is_named_with_its_message() -> None:
     pod = a_seen_pod(an_init(ended(1, "iptables: permission denied")), a_trainer(waits()))
     job = a_training_job(ended="Failed", message="Job has reached the specified backoff limit")
 

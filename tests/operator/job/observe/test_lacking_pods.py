@@ -30,7 +30,7 @@ def when(type_: str) -> list[dict[str, str]]:
         pytest.param(a_job(conditions=when("Suspended")), id="another condition"),
     ],
 )
-def test_a_job_lacks_pods_that_nobody_made(job: Any) -> None:
+def test_a_job_without_its_expected_pods_lacks_pods(job: Any) -> None:
     assert lacks_pods(job)
 
 
@@ -38,7 +38,7 @@ def test_a_job_lacks_pods_that_nobody_made(job: Any) -> None:
     "job",
     [
         pytest.param(a_job(active=1), id="it runs"),
-        pytest.param(a_job(terminating=1), id="its pod is told to end"),
+        pytest.param(a_job(terminating=1), id="its pod is terminating"),
         pytest.param(a_job(nodes=2, active=1, terminating=1), id="one of its two pods is"),
         pytest.param(a_job(succeeded=1), id="it is done"),
         pytest.param(a_job(uncountedTerminatedPods={"succeeded": ["a"]}), id="done a moment ago"),
@@ -46,8 +46,8 @@ def test_a_job_lacks_pods_that_nobody_made(job: Any) -> None:
         pytest.param(a_job(failed=1, conditions=when("FailureTarget")), id="it is about to fail"),
         pytest.param(a_job(conditions=when("SuccessCriteriaMet")), id="it is about to succeed"),
         pytest.param(a_job(metadata={"deletionTimestamp": "x"}), id="it is deleted"),
-        pytest.param({**a_job(), "status": {}}, id="it was not let start"),
+        pytest.param({**a_job(), "status": {}}, id="it was not admitted"),
     ],
 )
-def test_a_job_whose_pods_end_lacks_none(job: Any) -> None:
+def test_a_job_whose_pods_are_terminating_lacks_none(job: Any) -> None:
     assert not lacks_pods(job)

@@ -26,7 +26,7 @@ def test_pods_on_a_lost_node_are_waited_for_and_the_node_is_named() -> None:
     assert "node n is NotReady" in decision.message
 
 
-def test_a_node_that_is_lost_while_its_pod_is_to_save_is_named() -> None:
+def test_a_node_lost_while_its_pod_saves_is_named() -> None:
     stopping = an_attempt(1, is_stopping=True, failure=a_failure(Category.INTERRUPTION))
 
     decision = rule_on(stopping, is_going=True)

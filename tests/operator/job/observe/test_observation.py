@@ -50,24 +50,24 @@ def newest(observed: Observed) -> Attempt:
     return observed.newest
 
 
-def test_new_job_is_not_accepted_and_has_nothing() -> None:
+def test_a_new_job_is_not_accepted_and_has_no_attempts() -> None:
     assert observe(a_job(), a_job_body(), Children(), NOW) == Observed(is_accepted=False)
 
 
-def test_attempt_whose_record_was_never_written_is_found_by_its_job() -> None:
-    """The operator was killed between the Job and the status."""
+def test_an_unrecorded_attempt_is_found_by_its_job() -> None:
+    """The operator was killed between the creation of the Job and the update of the status."""
     observed = watch(training_jobs=(a_training_job(1),))
 
     assert observed.attempts == (an_attempt(1),)
 
 
-def test_job_of_an_earlier_namesake_is_not_ours() -> None:
+def test_a_training_job_of_a_deleted_job_with_the_same_name_is_ignored() -> None:
     observed = watch(training_jobs=(a_training_job(1, owner="earlier"),))
 
     assert observed.attempts == ()
 
 
-def test_finished_job_ends_its_attempt_with_its_outcome() -> None:
+def test_a_finished_training_job_ends_its_attempt_with_its_outcome() -> None:
     observed = watch(
         an_attempt(),
         training_jobs=(a_training_job(ended="Complete", at=LATER),),
@@ -80,7 +80,7 @@ def test_finished_job_ends_its_attempt_with_its_outcome() -> None:
     assert observed.outcome == a_good_outcome()
 
 
-def test_failed_job_ends_its_attempt_with_the_verdict() -> None:
+def test_a_failed_training_job_ends_its_attempt_with_the_verdict() -> None:
     outcome = a_bad_outcome(Category.USER)
     observed = watch(
         an_attempt(),
@@ -94,7 +94,7 @@ def test_failed_job_ends_its_attempt_with_the_verdict() -> None:
     assert (attempt.last_step, attempt.steps_lost) == (7, 2)
 
 
-def test_interrupted_attempt_is_not_a_failed_one() -> None:
+def test_an_interrupted_attempt_is_not_a_failed_one() -> None:
     outcome = a_bad_outcome(Category.INTERRUPTION)
     observed = watch(
         an_attempt(),
@@ -105,7 +105,7 @@ def test_interrupted_attempt_is_not_a_failed_one() -> None:
     assert newest(observed).result is Result.INTERRUPTED
 
 
-def test_deleted_job_is_an_interruption_that_ends_now() -> None:
+def test_a_deleted_training_job_is_an_interruption_that_ends_now() -> None:
     attempt = newest(watch(an_attempt(), now=LATER))
 
     assert (attempt.result, attempt.end) == (Result.INTERRUPTED, LATER)
@@ -113,7 +113,7 @@ def test_deleted_job_is_an_interruption_that_ends_now() -> None:
     assert attempt.failure.reason == "TrainingJobDeleted"
 
 
-def test_recorded_end_is_never_looked_at_again() -> None:
+def test_a_recorded_end_is_never_observed_again() -> None:
     ended = an_attempt(result=Result.FAILED)
 
     observed = watch(ended, training_jobs=(a_training_job(ended="Complete"),))
@@ -121,7 +121,7 @@ def test_recorded_end_is_never_looked_at_again() -> None:
     assert newest(observed) == ended
 
 
-def test_killed_attempt_keeps_the_last_reported_step() -> None:
+def test_a_killed_attempt_keeps_the_last_reported_step() -> None:
     progress = {"attempt": 1, "step": 30, "resumedFromStep": 10}
     observed = watch(
         an_attempt(),
@@ -134,13 +134,13 @@ def test_killed_attempt_keeps_the_last_reported_step() -> None:
     assert (attempt.last_step, attempt.resumed_from_step, attempt.steps_lost) == (30, 10, None)
 
 
-def test_a_late_report_still_reaches_the_killed_attempt() -> None:
+def test_a_late_report_still_updates_the_killed_attempt() -> None:
     ended = an_attempt(result=Result.FAILED, last_step=30)
 
     assert newest(watch(ended, progress={"attempt": 1, "step": 34})).last_step == 34
 
 
-def test_the_next_attempt_tells_what_the_killed_one_has_lost() -> None:
+def test_the_next_attempt_reports_the_steps_lost_by_the_killed_one() -> None:
     observed = watch(
         an_attempt(1, Result.FAILED, last_step=30),
         an_attempt(2),
@@ -151,7 +151,7 @@ def test_the_next_attempt_tells_what_the_killed_one_has_lost() -> None:
     assert [attempt.steps_lost for attempt in observed.attempts] == [5, None]
 
 
-def test_an_attempt_that_never_reported_hides_nothing() -> None:
+def test_an_attempt_without_reports_does_not_hide_earlier_losses() -> None:
     observed = watch(
         an_attempt(1, Result.FAILED, last_step=30),
         an_attempt(2, Result.FAILED),
@@ -162,8 +162,8 @@ def test_an_attempt_that_never_reported_hides_nothing() -> None:
     assert [attempt.steps_lost for attempt in observed.attempts] == [5, None, None]
 
 
-def test_end_of_an_attempt_is_seen_even_if_the_next_one_was_started_already() -> None:
-    """The operator was killed between starting it and recording the end of the last."""
+def test_the_end_of_an_attempt_is_observed_even_if_the_next_one_has_started() -> None:
+    """The operator was killed between the start of the next attempt and the record of this end."""
     observed = watch(
         an_attempt(1),
         training_jobs=(a_training_job(1, ended="Failed"), a_training_job(2)),
@@ -175,7 +175,7 @@ def test_end_of_an_attempt_is_seen_even_if_the_next_one_was_started_already() ->
     assert (second.number, second.result) == (2, Result.RUNNING)
 
 
-def test_what_an_outcome_said_of_lost_steps_is_kept() -> None:
+def test_the_lost_steps_of_an_outcome_are_kept() -> None:
     observed = watch(
         an_attempt(1, Result.INTERRUPTED, last_step=30, steps_lost=0),
         an_attempt(2),
@@ -224,7 +224,7 @@ def waiting(reason: str, message: str) -> dict[str, Any]:
         pytest.param(waiting("ContainerCreating", ""), "", id="nothing to complain of"),
     ],
 )
-def test_why_a_pod_does_not_run(status: dict[str, Any], words: str) -> None:
+def test_the_reason_why_a_pod_does_not_run_is_found(status: dict[str, Any], words: str) -> None:
     observed = watch(
         an_attempt(),
         training_jobs=(a_training_job(),),
@@ -234,7 +234,7 @@ def test_why_a_pod_does_not_run(status: dict[str, Any], words: str) -> None:
     assert (observed.started_pods, observed.waiting_for) == (0, words)
 
 
-def test_why_a_pod_was_not_made() -> None:
+def test_the_reason_why_a_pod_was_not_created_is_found() -> None:
     refused = "pods is forbidden: exceeded quota: team"
     job = {**a_training_job(), "status": {"startTime": render_time(NOW)}}
 
@@ -246,7 +246,7 @@ def test_why_a_pod_was_not_made() -> None:
     )
 
 
-def test_nobody_knows_since_when_a_replacement_is_missing() -> None:
+def test_a_missing_replacement_has_no_known_waiting_time() -> None:
     job = {**a_training_job(), "status": {"startTime": render_time(NOW)}}
     ran = replace(an_attempt(), pods_started=NOW)
 
@@ -261,11 +261,13 @@ def test_nobody_knows_since_when_a_replacement_is_missing() -> None:
         pytest.param(an_ended_pod(ExitCode.INTERRUPTED), True, id="interrupted"),
         pytest.param(an_ended_pod(137, conditions=[DISRUPTED]), True, id="killed by a disruption"),
         pytest.param(a_pod(phase="Failed", status={"conditions": [DISRUPTED]}), True, id="evicted"),
-        pytest.param(an_ended_pod(ExitCode.USER), False, id="failed for good"),
+        pytest.param(an_ended_pod(ExitCode.USER), False, id="failed permanently"),
         pytest.param(an_ended_pod(0), False, id="done"),
     ],
 )
-def test_a_quota_that_refuses_a_replacement_is_told(pod: dict[str, Any], is_replaced: bool) -> None:
+def test_a_quota_that_refuses_a_replacement_is_reported(
+    pod: dict[str, Any], is_replaced: bool
+) -> None:
     job = {**a_training_job(), "status": {"startTime": render_time(NOW)}}
     ran = replace(an_attempt(), pods_started=NOW)
 
@@ -286,7 +288,7 @@ def test_a_quota_that_refuses_a_replacement_is_told(pod: dict[str, Any], is_repl
         pytest.param("False", "True", [{"conditionType": "mine"}], False, id="a gate is closed"),
     ],
 )
-def test_a_node_that_does_not_answer_is_told(
+def test_a_node_that_is_not_ready_is_reported(
     ready: str, containers_ready: str, gates: list[Any], is_told: bool
 ) -> None:
     found = [
@@ -302,7 +304,7 @@ def test_a_node_that_does_not_answer_is_told(
     assert observed.silent_nodes.startswith(words) if is_told else not observed.silent_nodes
 
 
-def test_a_pod_that_has_ended_did_run() -> None:
+def test_a_terminated_pod_counts_as_started() -> None:
     observed = watch(an_attempt(), training_jobs=(a_training_job(),), pods=(an_ended_pod(0),))
 
     assert observed.started_pods == 1
@@ -319,7 +321,7 @@ def test_on_a_single_node_only_the_newest_pod_counts() -> None:
     assert observed.started_pods == 0
 
 
-def test_pods_of_the_running_attempt_do_not_linger() -> None:
+def test_pods_of_the_running_attempt_are_not_lingering() -> None:
     observed = watch(an_attempt(), training_jobs=(a_training_job(),), pods=(a_pod(),))
 
     assert observed.lingering_pods == ()
@@ -332,7 +334,7 @@ def test_pods_of_the_running_attempt_do_not_linger() -> None:
         pytest.param(a_pod(owner="earlier"), id="of an earlier job of the same name"),
     ],
 )
-def test_pods_that_still_save_linger(pod: dict[str, Any]) -> None:
+def test_pods_that_are_still_saving_are_lingering(pod: dict[str, Any]) -> None:
     ended = an_attempt(result=Result.INTERRUPTED)
 
     assert watch(ended, pods=(pod,)).lingering_pods == ("balloon-1-abcde",)
@@ -340,7 +342,7 @@ def test_pods_that_still_save_linger(pod: dict[str, Any]) -> None:
     assert watch(ended, pods=(an_ended_pod(143),)).lingering_pods == ()
 
 
-def test_long_words_are_cut() -> None:
+def test_long_messages_are_truncated() -> None:
     observed = watch(
         an_attempt(),
         training_jobs=(a_training_job(ended="Failed"),),

@@ -49,7 +49,7 @@ FORBIDDEN = 'Error creating: pods "balloon-1-x" is forbidden: '
         ),
     ],
 )
-def test_a_policys_demand_names_the_field_of_the_job(words: str, fields: list[str]) -> None:
+def test_a_policys_requirement_names_the_field_of_the_job(words: str, fields: list[str]) -> None:
     told = find_wait([], 1, FORBIDDEN + words, {}).complaint
 
     named = " and ".join(f"spec.resources.{field}" for field in fields)
@@ -65,5 +65,5 @@ def test_a_policys_demand_names_the_field_of_the_job(words: str, fields: list[st
         "",
     ],
 )
-def test_what_no_field_answers_is_left_in_its_own_words(words: str) -> None:
+def test_a_requirement_without_a_matching_field_gets_no_hint(words: str) -> None:
     assert hint_for(words) == ""

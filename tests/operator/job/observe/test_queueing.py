@@ -86,7 +86,7 @@ def checks(*states: tuple[str, str, str]) -> list[dict[str, str]]:
         ),
     ],
 )
-def test_a_workload_says_why_it_waits(
+def test_a_workload_reports_why_it_waits(
     workload: dict[str, Any], reason: JobReason, message: str
 ) -> None:
     words = find_queue_words(workload)
@@ -98,15 +98,17 @@ def test_a_workload_says_why_it_waits(
     "workload",
     [
         pytest.param(None, id="none"),
-        pytest.param(a_workload(), id="one of which nothing was said"),
+        pytest.param(a_workload(), id="one without a message"),
         pytest.param(a_workload(("QuotaReserved", "True", "")), id="one about to be admitted"),
     ],
 )
-def test_without_words_of_kueue_only_what_is_seen_is_told(workload: dict[str, Any] | None) -> None:
+def test_without_a_message_of_kueue_only_observed_facts_are_reported(
+    workload: dict[str, Any] | None,
+) -> None:
     assert find_queue_words(workload) == NO_WORDS
 
 
-def test_the_queue_is_the_one_that_the_job_carries() -> None:
+def test_the_queue_is_taken_from_the_training_jobs_label() -> None:
     training_job = a_training_job()
     training_job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "default"
 

@@ -45,7 +45,7 @@ def judge(*pods: dict[str, Any], message: str = "", nodes: int = 1) -> Any:
     return judge_failure(a_training_job(ended="Failed", message=message, nodes=nodes), pods)
 
 
-def test_outcome_is_believed() -> None:
+def test_an_outcome_is_trusted() -> None:
     outcome = a_bad_outcome(Category.USER, reason="DatasetNotFound")
 
     verdict = judge(an_ended_pod(64, message=outcome.to_json()))
@@ -117,7 +117,7 @@ def test_outcome_is_believed() -> None:
         ),
     ],
 )
-def test_pod_without_an_outcome(
+def test_a_pod_without_an_outcome_is_judged_by_its_state(
     pod: dict[str, Any], category: Category, reason: str, message: str
 ) -> None:
     failure = judge(pod).failure
@@ -152,7 +152,7 @@ def test_pod_without_an_outcome(
         ),
     ],
 )
-def test_what_the_kubelet_says_of_a_trainer_without_an_outcome_is_kept(
+def test_the_kubelets_message_about_a_trainer_without_an_outcome_is_kept(
     pod: dict[str, Any], category: Category, reason: str, message: str
 ) -> None:
     failure = judge(pod).failure
@@ -161,7 +161,7 @@ def test_what_the_kubelet_says_of_a_trainer_without_an_outcome_is_kept(
     assert message in failure.message
 
 
-def test_memory_failure_has_a_remedy() -> None:
+def test_a_memory_failure_has_a_remedy() -> None:
     assert judge(an_ended_pod(137, reason="OOMKilled")).failure.remedy == MEMORY_REMEDY
 
 
@@ -175,11 +175,13 @@ def test_memory_failure_has_a_remedy() -> None:
         pytest.param("Job has reached the backoff limit", Category.INFRASTRUCTURE, id="none"),
     ],
 )
-def test_when_all_pods_are_gone_the_job_is_quoted(message: str, category: Category) -> None:
+def test_when_all_pods_are_gone_the_training_job_is_quoted(
+    message: str, category: Category
+) -> None:
     assert judge(message=message).failure.category is category
 
 
-def test_a_job_that_failed_without_a_reason_of_its_own() -> None:
+def test_a_training_job_that_failed_without_a_reason_is_an_infrastructure_failure() -> None:
     training_job = a_training_job(ended="Failed", message="Job has failed")
     assert judge_failure(training_job, ()).failure.reason == "PodFailurePolicy"
     training_job["status"]["conditions"][0].pop("reason")
@@ -193,7 +195,7 @@ def test_a_job_that_failed_without_a_reason_of_its_own() -> None:
 class TestSeveralNodes:
     """Which source decides if they differ."""
 
-    def test_a_named_rank_wins_over_an_earlier_death_without_words(self) -> None:
+    def test_a_named_rank_wins_over_an_earlier_unexplained_exit(self) -> None:
         guilty = an_ended_pod(
             70, name="a", message=words(rank=3, reason="Bug"), at=NOW + seconds(5)
         )
@@ -201,7 +203,7 @@ class TestSeveralNodes:
 
         assert judge(silent, guilty, nodes=2).failure.reason == "Bug"
 
-    def test_of_two_named_ranks_the_earlier_wins(self) -> None:
+    def test_the_earlier_of_two_named_ranks_wins(self) -> None:
         first = an_ended_pod(70, name="b", message=words(rank=1, reason="First"), at=NOW)
         second = an_ended_pod(
             70, name="a", message=words(rank=0, reason="Second"), at=NOW + seconds(1)
@@ -215,7 +217,7 @@ class TestSeveralNodes:
 
         assert judge(echo, killed, nodes=2).failure.reason == "HostOutOfMemory"
 
-    def test_a_lost_peer_is_heard_where_nobody_else_speaks(self) -> None:
+    def test_a_lost_peer_is_the_cause_only_without_another_report(self) -> None:
         echo = an_ended_pod(75, message=an_echo(rank=1))
 
         assert judge(echo, nodes=2).failure.reason == Reason.PEER_LOST
@@ -236,7 +238,7 @@ class TestSeveralNodes:
 
         assert judge(echo, drained, nodes=2).failure.category is Category.INTERRUPTION
 
-    def test_pods_that_ended_well_are_not_asked(self) -> None:
+    def test_pods_that_succeeded_are_not_the_cause(self) -> None:
         good = an_ended_pod(0, name="a", message=a_good_outcome().to_json(), at=NOW)
         bad = an_ended_pod(64, name="b", message=words(Category.USER), at=NOW + seconds(9))
 
@@ -252,7 +254,7 @@ def test_on_a_single_node_a_replaced_pod_is_not_the_cause() -> None:
     assert judge(replaced, failed).failure.category is Category.USER
 
 
-def test_on_a_single_node_a_pod_that_saved_when_preempted_is_not_the_cause() -> None:
+def test_on_a_single_node_a_preempted_pod_that_saved_is_not_the_cause() -> None:
     preempted = an_ended_pod(
         143, name="first", message=a_bad_outcome(Category.INTERRUPTION).to_json()
     )
@@ -262,7 +264,7 @@ def test_on_a_single_node_a_pod_that_saved_when_preempted_is_not_the_cause() -> 
     assert judge_failure(a_training_job(ended="Failed"), [preempted]).exit_code == 143
 
 
-def test_of_a_good_attempt_the_outcome_with_the_artifact_counts() -> None:
+def test_a_successful_attempt_reports_the_outcome_with_the_artifact() -> None:
     with_artifact = a_good_outcome()
     without = a_good_outcome(artifact=None)
     pods = [

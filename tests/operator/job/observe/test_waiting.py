@@ -117,20 +117,20 @@ WAITING = [
         (),
         f"the containers of {POD} are being created on node gpu-1",
         Category.PLATFORM,
-        id="a kubelet that says nothing",
+        id="a kubelet without a message",
     ),
     pytest.param(
         a_seen_pod(a_trainer(waits("ContainerCreating")), node=None),
         (),
         f"{POD} is not scheduled yet",
         Category.USER,
-        id="a scheduler that says nothing",
+        id="a scheduler without a message",
     ),
 ]
 
 
 @pytest.mark.parametrize(("pod", "events", "words", "category"), WAITING)
-def test_what_is_waited_for_is_named_while_it_is_and_when_the_time_is_up(
+def test_the_reason_for_waiting_is_named_while_waiting_and_when_the_time_is_up(
     pod: Body, events: tuple[str, ...], words: str, category: Category
 ) -> None:
     waiting = rule_on(pod, events=events)
@@ -146,14 +146,14 @@ def test_what_is_waited_for_is_named_while_it_is_and_when_the_time_is_up(
     assert too_late.stop.remedy.endswith("or raise spec.startDeadlineSeconds")
 
 
-def test_how_far_a_pod_has_got_is_no_news_before_it_takes_long() -> None:
+def test_a_pods_startup_stage_is_reported_only_after_a_while() -> None:
     pod = a_seen_pod(an_init(RUNS), a_trainer(waits()))
 
     assert rule_on(pod, after=5).message == "0 of 1 pods are running"
     assert "istio-init" in rule_on(pod, after=20).message
 
 
-def test_that_no_pod_was_made_is_only_said_where_there_is_none() -> None:
+def test_missing_pods_are_reported_only_if_there_are_none() -> None:
     refused = rule_on(refusal="pods is forbidden: exceeded quota", startDeadlineSeconds=30)
     unknown = rule_on(startDeadlineSeconds=30)
 
@@ -164,7 +164,7 @@ def test_that_no_pod_was_made_is_only_said_where_there_is_none() -> None:
     assert "no pod was created" in unknown.stop.message
 
 
-def test_a_run_document_that_is_missing_is_made_again_though_the_kubelet_says_so() -> None:
+def test_a_run_document_reported_missing_by_the_kubelet_is_created_again() -> None:
     pod = a_seen_pod(a_trainer(waits("ContainerCreating")))
     missing = 'FailedMount: MountVolume.SetUp failed for volume "run" : configmap not found'
 

@@ -26,14 +26,14 @@ def health(kind: str, body: Any) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
-def test_argo_cd_knows_how_a_job_is(situation: Situation) -> None:
+def test_argo_cd_shows_the_health_of_a_job(situation: Situation) -> None:
     status, message = health("FineTuneJob", situation.body)
 
     assert status == situation.argo
     assert message
 
 
-def test_argo_cd_tells_why_a_job_failed() -> None:
+def test_argo_cd_shows_why_a_job_failed() -> None:
     failed = next(it for it in SITUATIONS if it.name == "failed")
 
     assert "no answer" in health("FineTuneJob", failed.body)[1]
@@ -61,5 +61,5 @@ def a_schedule(*, suspend: bool = False, seen: int = 1, **condition: str) -> dic
         ),
     ],
 )
-def test_argo_cd_knows_how_a_schedule_is(schedule: dict[str, Any], expected: str) -> None:
+def test_argo_cd_shows_the_health_of_a_schedule(schedule: dict[str, Any], expected: str) -> None:
     assert health("FineTuneSchedule", schedule)[0] == expected

@@ -65,13 +65,19 @@ def warned() -> dict[str, Any]:
             a_status("Running", attempt=1), a_status("Failed", attempt=1), "Because", id="failed"
         ),
         pytest.param(
-            a_status("Failed", attempt=1), a_status("Failed", attempt=1), None, id="told already"
+            a_status("Failed", attempt=1),
+            a_status("Failed", attempt=1),
+            None,
+            id="reported already",
         ),
         pytest.param(
             a_status("Starting", attempt=1), a_status("Queued", attempt=1), "Because", id="queued"
         ),
         pytest.param(
-            a_status("Queued", attempt=1), a_status("Starting", attempt=1), "Admitted", id="let go"
+            a_status("Queued", attempt=1),
+            a_status("Starting", attempt=1),
+            "Admitted",
+            id="admitted",
         ),
         pytest.param(
             a_status("Running", attempt=1),
@@ -79,7 +85,7 @@ def warned() -> dict[str, Any]:
             "Stopping",
             id="told to stop after a checkpoint",
         ),
-        pytest.param(stopping(), stopping(), None, id="told to end already"),
+        pytest.param(stopping(), stopping(), None, id="stopping already"),
         pytest.param(
             stopping(), a_status("Suspended", attempt=1), "Because", id="ended and suspended"
         ),
@@ -102,13 +108,15 @@ def warned() -> dict[str, Any]:
         ),
     ],
 )
-def test_turning_points(before: dict[str, Any], after: dict[str, Any], reason: str | None) -> None:
+def test_each_turning_point_has_an_event(
+    before: dict[str, Any], after: dict[str, Any], reason: str | None
+) -> None:
     reasons = [point.reason for point in find_turning_points(before, after)]
 
     assert reasons == ([] if reason is None else reason.split(", "))
 
 
-def test_the_same_turning_point_has_the_same_name() -> None:
+def test_the_same_turning_point_has_the_same_event_name() -> None:
     point = TurningPoint(is_warning=True, reason="Retrying", message="x" * 2000)
 
     def told_of(attempt: int, admitted: str = "", **metadata: str) -> dict[str, Any]:
@@ -126,7 +134,7 @@ def test_the_same_turning_point_has_the_same_name() -> None:
     assert len(event["message"]) == 1024
 
 
-def test_each_reason_for_which_a_job_is_refused_is_told() -> None:
+def test_each_reason_for_refusing_a_job_is_reported() -> None:
     def name_of(message: str, reason: str) -> str:
         point = TurningPoint(is_warning=True, reason=reason, message=message)
         return str(build_job_event(a_job_body(), point, {}, NOW)["metadata"]["name"])
@@ -136,7 +144,7 @@ def test_each_reason_for_which_a_job_is_refused_is_told() -> None:
     assert name_of("at 12:00:00", "Retrying") == name_of("at 12:00:01", "Retrying")
 
 
-def test_start_of_another_attempt_tells_what_became_of_the_last() -> None:
+def test_the_start_of_an_attempt_reports_how_the_last_one_ended() -> None:
     (point,) = find_turning_points(a_status("Running", attempt=1), a_status("Starting", attempt=2))
 
     assert point.message == "created Job balloon-2 for attempt 2; attempt 1: Interrupted (x)"

@@ -39,13 +39,15 @@ def an_hour_on_8_gpus(number: int = 1, result: Result = Result.FAILED, **given: 
         pytest.param(an_hour_on_8_gpus(result=Result.RUNNING), 0, 0, id="not over yet"),
     ],
 )
-def test_hours_of_an_attempt(attempt: Attempt, used: float, wasted: float) -> None:
+def test_gpu_hours_are_computed_for_each_attempt(
+    attempt: Attempt, used: float, wasted: float
+) -> None:
     hours = hours_of(attempt)
 
     assert (hours.used, hours.wasted) == (used, wasted)
 
 
-def test_attempts_that_are_no_longer_listed_stay_in_the_sums() -> None:
+def test_pruned_attempts_stay_in_the_sums() -> None:
     attempts = [
         an_hour_on_8_gpus(1, last_step=100, steps_lost=25),
         an_hour_on_8_gpus(2, Result.SUCCEEDED),

@@ -27,14 +27,14 @@ def verdicts() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
-def test_flux_knows_whether_a_job_is_under_way_done_or_failed(situation: Situation) -> None:
+def test_flux_shows_whether_a_job_is_in_progress_done_or_failed(situation: Situation) -> None:
     assert verdicts()[situation.name] == situation.kstatus
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
-def test_situations_are_what_they_are_called(situation: Situation) -> None:
+def test_each_situation_has_the_phase_in_its_name(situation: Situation) -> None:
     assert situation.body["status"].get("phase") == situation.phase
 
 
-def test_every_phase_has_its_situation() -> None:
+def test_every_phase_has_a_situation() -> None:
     assert {situation.phase for situation in SITUATIONS} == {*Phase, None}

@@ -58,7 +58,7 @@ RESULTS = st.lists(st.sampled_from([Result.FAILED, Result.INTERRUPTED]), max_siz
 
 
 @given(RESULTS, st.integers(0, 1024), st.integers(0, 32768))
-def test_no_status_is_too_large_nor_miscounts_its_attempts(
+def test_no_status_is_too_large_or_miscounts_its_attempts(
     results: list[Result], length: int, condition_length: int
 ) -> None:
     status = a_status(results, length, condition_length)
@@ -86,13 +86,13 @@ def report_of_the_worst() -> str:
     return "x" * size_of(report_patch({}, LARGEST, told, NOW))
 
 
-def test_status_that_fits_is_left_as_it_is() -> None:
+def test_a_status_that_fits_is_unchanged() -> None:
     status = a_status([Result.FAILED] * 3, 100, 100)
 
     assert within_limit(status) == status
 
 
-def test_oldest_messages_go_first() -> None:
+def test_the_oldest_messages_are_dropped_first() -> None:
     status = a_status([Result.FAILED] * 15, 1024, 10)
 
     messages = [len(record["message"]) for record in within_limit(status)["attempts"]]
@@ -101,7 +101,7 @@ def test_oldest_messages_go_first() -> None:
     assert (messages[0], messages[-1]) == (80, 1024)
 
 
-def test_worst_that_a_job_can_come_to_is_written_within_the_limit() -> None:
+def test_the_largest_possible_status_is_written_within_the_limit() -> None:
     failure = a_failure(message="x" * 1024, remedy="x" * 1024)
     attempts = tuple(
         an_attempt(number, Result.FAILED, failure=failure, definition=a_job().definition)

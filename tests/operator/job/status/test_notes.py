@@ -32,12 +32,12 @@ def ended_with(*notes: Note) -> dict[str, Any]:
     return {"attempts": (attempt,), "outcome": replace(a_good_outcome(), notes=notes)}
 
 
-def test_what_a_trainer_notes_is_in_the_status() -> None:
+def test_the_trainers_notes_are_in_the_status() -> None:
     assert tell(Phase.SUCCEEDED, **ended_with(LEFT_OUT))["notes"] == [LEFT_OUT_DOCUMENT]
     assert "notes" not in tell(Phase.SUCCEEDED, **ended_with())
 
 
-def test_notes_outlive_the_pod_that_told_them() -> None:
+def test_notes_outlive_the_pod_that_reported_them() -> None:
     told = tell(Phase.SUCCEEDED, **ended_with(LEFT_OUT))
 
     later = tell(Phase.SUCCEEDED, previous=told, attempts=(an_attempt(1, Result.SUCCEEDED),))
@@ -45,7 +45,7 @@ def test_notes_outlive_the_pod_that_told_them() -> None:
     assert later["notes"] == [LEFT_OUT_DOCUMENT]
 
 
-def test_notes_of_another_run_are_gone_with_it() -> None:
+def test_notes_of_another_run_are_dropped() -> None:
     told = tell(Phase.SUCCEEDED, **ended_with(LEFT_OUT))
 
     assert "notes" not in tell(Phase.PENDING, previous={**told, "definitionDigest": "0" * 64})

@@ -17,7 +17,7 @@ from finetune_operator.job.status.progress import (
 from support.factories import NOW, a_bad_outcome, seconds
 
 
-def test_report_as_users_read_it() -> None:
+def test_a_report_is_rendered_in_readable_units() -> None:
     progress = Progress(
         phase=TrainerPhase.TRAINING,
         step=42,
@@ -80,11 +80,13 @@ def test_report_as_users_read_it() -> None:
         ),
     ],
 )
-def test_whether_a_report_is_news(status: dict[str, Any], step: int | None, expected: bool) -> None:
+def test_a_report_counts_as_news_only_if_it_changes_something(
+    status: dict[str, Any], step: int | None, expected: bool
+) -> None:
     assert is_news(status, 2, Progress(step=step), NOW) is expected
 
 
-def test_answers_are_news_even_when_the_attempt_has_ended_and_are_written_once() -> None:
+def test_answers_are_written_once_even_after_the_attempt_has_ended() -> None:
     status = {"attempts": [{"number": 2, "endTime": "2026-05-04T12:00:00Z", "lastStep": 9}]}
     told = Progress(step=9, answers=(Answer(prompt="Name a colour.", before=None, after="Blue."),))
     patch = report_patch(status, 2, told, NOW)
@@ -117,9 +119,9 @@ WRITTEN = {
             Progress(step=6, resumed_from_step=5), 5, True, id="of a pod that resumed lower"
         ),
         pytest.param(
-            Progress(step=6, resumed_from_step=5), -5, False, id="heard before, resumed lower"
+            Progress(step=6, resumed_from_step=5), -5, False, id="reported before and resumed lower"
         ),
-        pytest.param(Progress(step=1), 40, True, id="of a stock trainer that began anew"),
+        pytest.param(Progress(step=1), 40, True, id="of a stock trainer that restarted"),
         pytest.param(
             Progress(phase=TrainerPhase.PUBLISHING, step=12), 0, True, id="the next phase"
         ),
@@ -131,7 +133,7 @@ def test_reports_out_of_order_are_dropped(progress: Progress, later: int, expect
     assert is_news(status, 1, progress, NOW + seconds(later)) is expected
 
 
-def test_a_report_of_an_attempt_that_is_not_recorded_yet_is_written_whole() -> None:
+def test_a_report_of_an_unrecorded_attempt_is_written_completely() -> None:
     status = {"attempts": [{"number": 1, "endTime": "2026-05-04T12:00:00Z", "lastStep": 9}]}
     told = Progress(step=4, loss=1.5, eta_seconds=60)
 
@@ -140,13 +142,13 @@ def test_a_report_of_an_attempt_that_is_not_recorded_yet_is_written_whole() -> N
     assert (patch["progress"]["step"], patch["progress"]["eta"]) == (4, "1m")
 
 
-def test_a_phase_that_only_another_version_knows_holds_no_report_up() -> None:
+def test_an_unknown_phase_of_another_version_does_not_block_a_report() -> None:
     status = {"attempts": [{"number": 1}], "progress": WRITTEN | {"phase": "Distilling"}}
 
     assert is_news(status, 1, Progress(step=12, resumed_from_step=10), NOW)
 
 
-def test_loss_history_survives_attempts_and_forgets_what_is_trained_again() -> None:
+def test_the_loss_history_survives_attempts_and_drops_steps_trained_again() -> None:
     curve = [{"step": 5, "loss": 2.0}, {"step": 10, "loss": 1.0}, {"step": 12, "loss": 0.9}]
     status = {"progress": WRITTEN, "lossHistory": curve}
 
@@ -157,14 +159,14 @@ def test_loss_history_survives_attempts_and_forgets_what_is_trained_again() -> N
     assert went_on["lossHistory"] == [*curve[:2], {"step": 11, "loss": 1.5}]
 
 
-def test_report_without_a_new_loss_does_not_write_the_curve_again() -> None:
+def test_a_report_without_a_new_loss_does_not_write_the_curve_again() -> None:
     status = {"progress": WRITTEN, "lossHistory": [{"step": 12, "loss": 0.9}]}
     same = Progress(step=12, loss=0.9, resumed_from_step=10)
 
     assert "lossHistory" not in report_patch(status, 1, same, NOW)
 
 
-def test_figures_of_an_earlier_attempt_do_not_stay_beside_those_of_the_last() -> None:
+def test_figures_of_an_earlier_attempt_are_not_mixed_with_the_last_ones() -> None:
     earlier = {"attempt": 1, "loss": 0.5, "step": 9}
 
     final = with_outcome(earlier, a_bad_outcome(), 2)
@@ -176,14 +178,16 @@ def test_figures_of_an_earlier_attempt_do_not_stay_beside_those_of_the_last() ->
 @pytest.mark.parametrize(
     ("written", "step", "total"),
     [
-        pytest.param({"attempt": 1, "step": 3, "totalSteps": 8}, 8, 8, id="all of those it told"),
+        pytest.param(
+            {"attempt": 1, "step": 3, "totalSteps": 8}, 8, 8, id="all of the reported ones"
+        ),
         pytest.param(
             {"attempt": 2, "step": 3, "totalSteps": 8}, None, None, id="another attempt's"
         ),
-        pytest.param({}, None, None, id="none told"),
+        pytest.param({}, None, None, id="none reported"),
     ],
 )
-def test_stock_trainers_last_report_keeps_the_steps_it_told_before(
+def test_the_last_report_of_a_stock_trainer_keeps_the_steps_it_reported_before(
     written: dict[str, Any], step: int | None, total: int | None
 ) -> None:
     body = b'{"trainerStatus": {"progressPercentage": 100, "metrics": []}}'
@@ -193,7 +197,7 @@ def test_stock_trainers_last_report_keeps_the_steps_it_told_before(
     assert (progress.step, progress.total_steps) == (step, total)
 
 
-def test_nothing_remains_to_be_waited_for_when_the_last_report_comes_after_the_end() -> None:
+def test_a_last_report_after_the_end_leaves_no_time_remaining() -> None:
     ended = {"attempts": [{"number": 1, "endTime": "2026-05-04T12:00:00Z"}]}
     report = Progress(step=100, total_steps=100, eta_seconds=0)
 
@@ -201,7 +205,7 @@ def test_nothing_remains_to_be_waited_for_when_the_last_report_comes_after_the_e
     assert report_patch({}, 1, report, NOW)["progress"]["eta"] == "0s"
 
 
-def test_a_download_is_seen_while_it_lasts_and_not_beyond_the_attempts_end() -> None:
+def test_a_download_is_shown_while_it_lasts_and_not_after_the_attempts_end() -> None:
     doing = "downloading Qwen/Qwen2.5-72B-Instruct: 34.1Gi of 135.4Gi"
     shown = render_progress(Progress(phase=TrainerPhase.FETCHING, doing=doing), 1, NOW)
     outcome = Outcome(failure=Reason.HUB_UNREACHABLE.failure("the hub is away", ""))

@@ -60,7 +60,7 @@ def truths(status: dict[str, Any]) -> dict[str, str]:
     return {found["type"]: found["status"] for found in status["conditions"]}
 
 
-def test_accepted_job() -> None:
+def test_an_accepted_job_gets_a_pending_status_with_its_run_id() -> None:
     assert tell(Phase.PENDING) == {
         "phase": "Pending",
         "observedGeneration": 1,
@@ -89,7 +89,7 @@ def test_accepted_job() -> None:
     }
 
 
-def test_accepted_job_keeps_the_warnings_that_kubectl_showed_once() -> None:
+def test_an_accepted_job_keeps_the_warnings_that_kubectl_showed() -> None:
     job = a_job(config={**CONFIG, "torch_dtype": "bfloat16"})
     decision = Decision(phase=Phase.PENDING, reason="Because", message="so it is")
 
@@ -100,7 +100,7 @@ def test_accepted_job_keeps_the_warnings_that_kubectl_showed_once() -> None:
     assert accepted["message"].startswith("the spec is valid; warning: spec.config.torch_dtype: ")
 
 
-def test_started_attempt_is_recorded_at_once() -> None:
+def test_a_started_attempt_is_recorded_at_once() -> None:
     status = tell(Phase.STARTING, attempt_to_start=1)
 
     assert status["attempt"] == 1
@@ -129,11 +129,11 @@ def test_started_attempt_is_recorded_at_once() -> None:
         ),
     ],
 )
-def test_conditions_of_a_phase(phase: Phase, expected: dict[str, str]) -> None:
+def test_each_phase_has_its_conditions(phase: Phase, expected: dict[str, str]) -> None:
     assert truths(tell(phase, outcome=a_good_outcome())) == expected
 
 
-def test_succeeded_job_tells_artifact_and_final_figures() -> None:
+def test_a_succeeded_job_reports_artifact_and_final_figures() -> None:
     reported = {"attempt": 1, "step": 8, "epoch": 0.9, "loss": 0.6, "eta": "5s", "worldSize": 1}
     status = tell(
         Phase.SUCCEEDED,
@@ -163,14 +163,14 @@ def test_succeeded_job_tells_artifact_and_final_figures() -> None:
     assert status["worldSize"] == {"wanted": 1, "seen": 1}
 
 
-def test_artifact_that_was_not_checked_is_not_called_verified() -> None:
+def test_an_unchecked_artifact_is_not_reported_as_verified() -> None:
     unverified = tell(Phase.SUCCEEDED, outcome=a_good_outcome(adapter_verified=False))
     unheard = tell(Phase.SUCCEEDED)
 
     assert truths(unverified)["AdapterVerified"] == truths(unheard)["AdapterVerified"] == "False"
 
 
-def test_artifact_that_failed_its_verification_is_told_to_be_unverified() -> None:
+def test_an_artifact_that_failed_verification_is_reported_as_unverified() -> None:
     failure = a_failure(Category.USER, reason="WorseThanBase", phase="Verifying")
     status = tell(Phase.FAILED, attempts=(an_attempt(result=Result.FAILED, failure=failure),))
 
@@ -178,7 +178,7 @@ def test_artifact_that_failed_its_verification_is_told_to_be_unverified() -> Non
     assert (found["status"], found["reason"]) == ("False", "WorseThanBase")
 
 
-def test_status_holds_the_base_models_loss_against_the_tuned_ones() -> None:
+def test_the_status_compares_the_base_models_loss_with_the_tuned_models() -> None:
     figures = {"base_eval_loss": 4.0, "eval_loss": 1.25, "eval_bleu": 0.123456789}
     status = tell(
         Phase.SUCCEEDED,
@@ -191,7 +191,7 @@ def test_status_holds_the_base_models_loss_against_the_tuned_ones() -> None:
     assert status["progress"]["metrics"] == {"eval_bleu": 0.12346}
 
 
-def test_failure_is_told_in_full() -> None:
+def test_a_failure_is_reported_completely() -> None:
     failure = a_failure(Category.USER, phase="Fetching", rank=0)
     attempt = an_attempt(result=Result.FAILED, failure=failure, exit_code=64)
 
@@ -209,14 +209,14 @@ def test_failure_is_told_in_full() -> None:
     }
 
 
-def test_failure_is_told_until_the_next_attempt() -> None:
+def test_a_failure_is_shown_until_the_next_attempt() -> None:
     attempt = an_attempt(result=Result.FAILED)
 
     assert "failure" in tell(Phase.RETRYING, attempts=(attempt,))
     assert "failure" not in tell(Phase.STARTING, attempts=(attempt,), attempt_to_start=2)
 
 
-def test_reports_are_left_as_they_are_while_an_attempt_runs() -> None:
+def test_progress_is_unchanged_while_an_attempt_runs() -> None:
     reported = {"attempt": 1, "step": 8, "eta": "5s"}
 
     status = tell(Phase.RUNNING, previous={"progress": reported}, attempts=(an_attempt(),))
@@ -224,7 +224,7 @@ def test_reports_are_left_as_they_are_while_an_attempt_runs() -> None:
     assert status["progress"] == reported
 
 
-def test_nothing_is_waited_for_after_an_attempt_was_killed() -> None:
+def test_a_killed_attempt_has_no_time_remaining() -> None:
     reported = {"attempt": 1, "step": 8, "eta": "5s"}
     attempt = an_attempt(result=Result.FAILED)
 
@@ -233,7 +233,7 @@ def test_nothing_is_waited_for_after_an_attempt_was_killed() -> None:
     assert status["progress"] == {"attempt": 1, "step": 8}
 
 
-def test_start_time_is_when_its_pods_were_let_start() -> None:
+def test_the_start_time_is_when_the_pods_were_admitted() -> None:
     started = NOW - timedelta(hours=1)
 
     assert tell(Phase.RUNNING, started=started)["startTime"] == render_time(started)
@@ -241,7 +241,7 @@ def test_start_time_is_when_its_pods_were_let_start() -> None:
     assert "startTime" not in tell(Phase.SUSPENDED, started=started)
 
 
-def test_a_job_that_became_another_run_keeps_the_memory_of_its_attempts_alone() -> None:
+def test_a_job_that_became_another_run_keeps_only_its_attempts() -> None:
     previous = {
         "definition": "0123456789",
         "artifact": {"uri": "s3://models/old"},
@@ -256,7 +256,7 @@ def test_a_job_that_became_another_run_keeps_the_memory_of_its_attempts_alone() 
     assert not {"artifact", "progress", "completionTime"} & status.keys()
 
 
-def test_a_rejected_edit_forgets_nothing() -> None:
+def test_a_rejected_edit_keeps_the_status() -> None:
     accepted = tell(Phase.STARTING, attempts=(an_attempt(1),))
 
     status = tell_wrong(accepted, attempts=(an_attempt(1),))
@@ -265,7 +265,7 @@ def test_a_rejected_edit_forgets_nothing() -> None:
     assert truths(status) == {"Accepted": "False", "Stalled": "True", "Ready": "False"}
 
 
-def test_what_was_verified_before_a_wrong_edit_is_verified_after_it_was_taken_back() -> None:
+def test_a_verified_artifact_stays_verified_after_an_invalid_edit_is_reverted() -> None:
     done = (an_attempt(1, Result.SUCCEEDED),)
     verified = tell(Phase.SUCCEEDED, attempts=done, outcome=a_good_outcome())
 
@@ -298,13 +298,13 @@ def test_the_reason_to_stop_is_recorded_before_anything_is_stopped() -> None:
         pytest.param({"ttlSecondsAfterFinished": 0}, {"cleanupTime": "x"}, None, id="done already"),
     ],
 )
-def test_children_of_a_finished_job_go_when_their_time_has_come(
+def test_children_of_a_finished_job_are_deleted_when_their_time_is_up(
     spec: dict[str, Any], status: dict[str, Any], due: datetime | None
 ) -> None:
     assert find_cleanup({"completionTime": render_time(NOW), **status}, spec) == due
 
 
-def test_rejected_job_needs_its_user() -> None:
+def test_a_rejected_job_requires_its_user() -> None:
     status = tell_wrong({})
 
     assert (status["phase"], status["observedGeneration"]) == ("Pending", 1)
@@ -312,7 +312,7 @@ def test_rejected_job_needs_its_user() -> None:
     assert "runId" not in status
 
 
-def test_pods_that_were_made_wrong_after_acceptance_need_their_user_too() -> None:
+def test_a_pod_template_made_invalid_after_acceptance_requires_its_user_too() -> None:
     job = a_job(podTemplate={"spec": {"hostNetwork": True}}, status={"runId": "x"})
     observed = Observed(is_accepted=True)
     decision = decide(job, observed, NOW)
@@ -322,7 +322,7 @@ def test_pods_that_were_made_wrong_after_acceptance_need_their_user_too() -> Non
     assert truths(status) == {"Accepted": "False", "Stalled": "True", "Ready": "False"}
 
 
-def test_finished_job_acknowledges_an_edit_and_changes_nothing_else() -> None:
+def test_a_finished_job_acknowledges_an_edit_and_changes_nothing_else() -> None:
     status = tell(Phase.SUCCEEDED, outcome=a_good_outcome())
 
     seen = acknowledged_status(status, 2, status["definitionDigest"])
@@ -350,7 +350,7 @@ def test_finished_job_acknowledges_an_edit_and_changes_nothing_else() -> None:
         pytest.param({"a": 1}, {"a": {"b": 1}}, {"a": {"b": 1}}, id="of another kind"),
     ],
 )
-def test_patch_is_the_difference(
+def test_a_patch_is_the_difference_of_two_statuses(
     before: dict[str, Any], after: dict[str, Any], patch: dict[str, Any]
 ) -> None:
     assert status_patch(before, after) == patch
@@ -366,18 +366,18 @@ def test_patch_is_the_difference(
             15 * GIB,
             None,
             {"estimated": "12Gi", "peak": "11Gi"},
-            id="the trainer knows better",
+            id="the trainer wins",
         ),
         pytest.param(
             {"estimated": "12Gi", "peak": "11Gi"},
             15 * GIB,
             float(13 * GIB),
             {"estimated": "12Gi", "peak": "13Gi"},
-            id="the outcome knows the peak",
+            id="the outcome contains the peak",
         ),
     ],
 )
-def test_memory_is_told_as_well_as_it_is_known(
+def test_memory_is_reported_as_estimated_or_measured(
     previous: dict[str, str], estimated: int | None, peak: float | None, memory: object
 ) -> None:
     job = replace(a_job(), estimated_memory_bytes=estimated)

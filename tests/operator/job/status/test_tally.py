@@ -58,7 +58,9 @@ FAILED = a_status(
     [
         pytest.param({}, RUNNING, Tally(), id="an attempt begins"),
         pytest.param(RUNNING, OPEN, Tally(used_seconds=HOUR), id="it ends, what it kept is open"),
-        pytest.param(OPEN, KNOWN, Tally(wasted_seconds=HOUR / 4), id="the next tells what it lost"),
+        pytest.param(
+            OPEN, KNOWN, Tally(wasted_seconds=HOUR / 4), id="the next one reports its lost steps"
+        ),
         pytest.param(
             RUNNING,
             a_status(a_record(), used=1, wasted=1),
@@ -90,7 +92,7 @@ def test_each_hour_and_each_end_is_counted_once(
     assert find_tally(before, after) == expected
 
 
-def test_over_a_life_the_counters_amount_to_what_the_status_says_at_its_end() -> None:
+def test_the_counters_of_a_complete_life_equal_the_final_status() -> None:
     life = [find_tally(*step) for step in pairwise([{}, RUNNING, OPEN, KNOWN, SUCCEEDED])]
 
     assert sum(it.used_seconds for it in life) == SUCCEEDED["gpuHours"]["used"] * HOUR
@@ -111,7 +113,7 @@ def test_over_a_life_the_counters_amount_to_what_the_status_says_at_its_end() ->
         pytest.param(FAILED, Tally(), id="after it failed"),
     ],
 )
-def test_a_deleted_job_is_counted_up_to_that_moment(
+def test_a_deleted_job_is_counted_up_to_its_deletion(
     status: dict[str, Any], expected: Tally
 ) -> None:
     assert find_tally_of_deletion(a_job_body(status=status), NOW) == expected

@@ -37,7 +37,7 @@ def tell(previous: Any, phase: Phase = Phase.RUNNING, **attempt: Any) -> Any:
     return next_status(previous, a_job(), observed, decision, NOW)
 
 
-def test_the_status_warns_from_the_first_failure_with_the_step_that_is_safe() -> None:
+def test_the_status_warns_from_the_first_failure_with_the_last_saved_step() -> None:
     patch = reported(30)
 
     assert patch["progress"]["checkpointStep"] == 4
@@ -49,7 +49,7 @@ def test_the_status_warns_from_the_first_failure_with_the_step_that_is_safe() ->
     assert_fits(patch, SCHEMA["status"])
 
 
-def test_a_job_that_could_not_save_for_the_declared_time_has_a_condition_and_an_event() -> None:
+def test_a_job_that_could_not_save_for_the_declared_time_gets_a_condition_and_event() -> None:
     before, after = tell(reported(14 * 60)), tell(reported(15 * 60))
 
     assert conditions.find(before["conditions"], "CheckpointsSaved") is None
@@ -67,7 +67,7 @@ def test_a_job_that_could_not_save_for_the_declared_time_has_a_condition_and_an_
     assert_fits(after, SCHEMA["status"])
 
 
-def test_nothing_saved_yet_is_said_so() -> None:
+def test_a_job_that_has_saved_nothing_yet_is_reported_as_such() -> None:
     status = tell(reported(3600, checkpoint_step=None))
 
     message = conditions.require(status["conditions"], "CheckpointsSaved")["message"]
@@ -82,13 +82,13 @@ def test_nothing_saved_yet_is_said_so() -> None:
         pytest.param({"progress": {"attempt": 1, "step": 9}}, {}, id="saved again"),
     ],
 )
-def test_the_condition_goes_when_it_is_no_longer_so(previous: Any, attempt: Any) -> None:
+def test_the_condition_is_removed_once_it_no_longer_applies(previous: Any, attempt: Any) -> None:
     status = tell(previous, **attempt)
 
     assert conditions.find(status["conditions"], "CheckpointsSaved") is None
 
 
-def test_an_outcome_tells_what_was_saved_at_last() -> None:
+def test_an_outcome_reports_the_last_saved_step() -> None:
     previous = reported(3600)["progress"]
 
     assert "unsaved" not in with_outcome(previous, a_good_outcome(), 1)
@@ -98,7 +98,7 @@ def test_an_outcome_tells_what_was_saved_at_last() -> None:
     assert "unsaved" not in saved
 
 
-def test_a_report_of_seconds_beyond_any_clock_is_no_error() -> None:
+def test_an_overlong_duration_in_a_report_is_not_an_error() -> None:
     told = Unsaved(step=8, seconds=2**61, message="")
     patch = report_patch({}, 1, Progress(step=9, total_steps=10, unsaved=told), NOW)
 

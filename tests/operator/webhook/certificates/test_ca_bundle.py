@@ -37,7 +37,7 @@ def holders(configuration: dict[str, Any]) -> list[str]:
     return [certificate.holder for certificate in read_certificates(bundle)]
 
 
-def test_certificate_is_added_and_everything_else_left_as_it_was() -> None:
+def test_a_certificate_is_added_and_everything_else_stays_unchanged() -> None:
     own = a_certificate()
     before = a_configuration(webhooks=2)
 
@@ -49,7 +49,7 @@ def test_certificate_is_added_and_everything_else_left_as_it_was() -> None:
     assert not trusts(before, own)
 
 
-def test_what_is_as_it_should_be_stays_equal() -> None:
+def test_a_correct_configuration_is_unchanged() -> None:
     own, other = a_certificate(), a_certificate("replica-1")
     once = with_trusted(a_configuration(other), [own], NOW)
 
@@ -85,7 +85,7 @@ def test_both_certificates_of_a_renewal_are_trusted() -> None:
     assert trusts(after, coming)
 
 
-def test_bundle_does_not_grow_for_ever_and_its_oldest_go_first() -> None:
+def test_the_bundle_is_bounded_and_drops_its_oldest_certificates() -> None:
     others = [
         a_certificate(f"pod-{n}", made=NOW - n * timedelta(minutes=1))
         for n in range(MAX_CERTIFICATES + 5)
@@ -99,7 +99,7 @@ def test_bundle_does_not_grow_for_ever_and_its_oldest_go_first() -> None:
 
 
 @pytest.mark.parametrize("bundle", ["!", "Cg==", base64.b64encode(b"rubbish").decode()])
-def test_rubbish_in_the_bundle_is_replaced(bundle: str) -> None:
+def test_invalid_data_in_the_bundle_are_replaced(bundle: str) -> None:
     own = a_certificate()
     configuration = a_configuration()
     configuration["webhooks"][0]["clientConfig"]["caBundle"] = bundle
@@ -108,7 +108,7 @@ def test_rubbish_in_the_bundle_is_replaced(bundle: str) -> None:
     assert with_trusted(configuration, [own], NOW) == a_configuration(own)
 
 
-def test_certificate_must_be_trusted_by_every_webhook() -> None:
+def test_a_certificate_must_be_trusted_by_every_webhook() -> None:
     own = a_certificate()
     configuration = a_configuration(own, webhooks=2)
     del configuration["webhooks"][1]["clientConfig"]["caBundle"]
@@ -117,7 +117,7 @@ def test_certificate_must_be_trusted_by_every_webhook() -> None:
     assert trusts(with_trusted(configuration, [own], NOW), own)
 
 
-def test_configuration_without_webhooks_needs_nothing() -> None:
+def test_a_configuration_without_webhooks_needs_no_change() -> None:
     configuration: dict[str, Any] = {"metadata": {"name": "finetune-operator"}, "webhooks": []}
 
     assert with_trusted(configuration, [a_certificate()], NOW) == configuration

@@ -66,7 +66,7 @@ class Scene:
         return sum(call.startswith("put") for call in self.api.calls)
 
 
-def test_certificate_is_trusted_before_it_is_shown() -> None:
+def test_a_certificate_is_trusted_before_it_is_served() -> None:
     scene = Scene()
 
     keys = scene.shown(scene.replica())
@@ -74,7 +74,7 @@ def test_certificate_is_trusted_before_it_is_shown() -> None:
     assert scene.trusted == [keys.certificates]
 
 
-def test_nothing_is_written_while_the_certificate_holds() -> None:
+def test_nothing_is_written_while_the_certificate_is_valid() -> None:
     scene = Scene()
     replica = scene.replica()
 
@@ -84,7 +84,7 @@ def test_nothing_is_written_while_the_certificate_holds() -> None:
     assert scene.writes == 1
 
 
-def test_next_certificate_is_trusted_for_an_hour_before_it_is_shown() -> None:
+def test_the_next_certificate_is_trusted_for_an_hour_before_it_is_served() -> None:
     scene = Scene()
     replica = scene.replica()
     first = scene.shown(replica)
@@ -99,7 +99,7 @@ def test_next_certificate_is_trusted_for_an_hour_before_it_is_shown() -> None:
     assert trusted_at_half == scene.trusted == [first.certificates, later.certificates]
 
 
-def test_certificates_change_for_ever_and_whichever_is_shown_is_trusted_and_valid() -> None:
+def test_every_served_certificate_is_trusted_and_valid_across_rotations() -> None:
     scene = Scene()
     replicas = [scene.replica("replica-0"), scene.replica("replica-1")]
 
@@ -116,7 +116,7 @@ def test_certificates_change_for_ever_and_whichever_is_shown_is_trusted_and_vali
     assert len(scene.trusted) <= 2 * 2
 
 
-def test_replicas_that_come_at_the_same_moment_are_all_trusted() -> None:
+def test_replicas_that_start_at_the_same_time_are_all_trusted() -> None:
     scene = Scene()
     replicas = [scene.replica(f"replica-{number}") for number in range(5)]
 
@@ -129,7 +129,7 @@ def test_replicas_that_come_at_the_same_moment_are_all_trusted() -> None:
     assert len(scene.trusted) == 5
 
 
-def test_restarted_replica_takes_its_former_certificate_out() -> None:
+def test_a_restarted_replica_removes_its_former_certificate() -> None:
     scene = Scene()
     other = scene.shown(scene.replica("replica-1"))
     scene.shown(scene.replica())
@@ -139,7 +139,7 @@ def test_restarted_replica_takes_its_former_certificate_out() -> None:
     assert scene.trusted == [other.certificates, restarted.certificates]
 
 
-def test_bundle_that_somebody_has_emptied_is_filled_again() -> None:
+def test_an_emptied_bundle_is_filled_again() -> None:
     scene = Scene()
     replica = scene.replica()
     scene.shown(replica)
@@ -150,7 +150,7 @@ def test_bundle_that_somebody_has_emptied_is_filled_again() -> None:
     assert scene.trusted == [keys.certificates]
 
 
-def test_coming_certificate_that_was_taken_out_has_to_wait_anew() -> None:
+def test_a_coming_certificate_that_was_removed_has_to_wait_again() -> None:
     scene = Scene()
     replica = scene.replica()
     first = scene.shown(replica)
@@ -162,7 +162,7 @@ def test_coming_certificate_that_was_taken_out_has_to_wait_anew() -> None:
     assert scene.shown(replica, at=NOW + 14 * HOUR) != first
 
 
-def test_replica_that_slept_beyond_its_certificate_makes_another_at_once() -> None:
+def test_a_replica_paused_beyond_its_certificates_end_makes_another_at_once() -> None:
     scene = Scene()
     replica = scene.replica()
     first = scene.shown(replica)
@@ -174,7 +174,7 @@ def test_replica_that_slept_beyond_its_certificate_makes_another_at_once() -> No
 
 
 @pytest.mark.parametrize("status", [403, 404], ids=["no right to it", "not there"])
-def test_webhook_that_is_not_installed_is_asked_for_again(status: int) -> None:
+def test_a_webhook_configuration_that_is_missing_is_requested_again(status: int) -> None:
     scene = Scene()
     replica = scene.replica()
     scene.api.fail_with = ApiError(status, "", "")
@@ -191,7 +191,7 @@ def test_webhook_that_is_not_installed_is_asked_for_again(status: int) -> None:
 @pytest.mark.parametrize(
     "error", [CONFLICT, ApiError(500, "", ""), OSError()], ids=["conflict", "server", "network"]
 )
-def test_error_shows_nothing_new_and_is_not_hidden(error: Exception) -> None:
+def test_an_error_changes_no_certificate_and_is_not_hidden(error: Exception) -> None:
     scene = Scene()
     replica = scene.replica()
     scene.api.fail_with = error
@@ -204,7 +204,7 @@ def test_error_shows_nothing_new_and_is_not_hidden(error: Exception) -> None:
     assert [scene.shown(replica).certificates] == scene.trusted
 
 
-def test_mounted_certificate_is_read_again_each_time(tmp_path: Path) -> None:
+def test_a_mounted_certificate_is_read_again_each_time(tmp_path: Path) -> None:
     source = Mounted(tmp_path)
     shown = []
     for text in (b"first", b"second"):

@@ -20,7 +20,7 @@ def make(holder: str = "replica-0") -> KeyPair:
     return make_self_signed(holder, NAMES, now=NOW, validity=DAY)
 
 
-def test_certificate_says_whose_it_is_and_how_long_it_holds() -> None:
+def test_a_certificate_contains_its_holder_and_validity() -> None:
     (certificate,) = read_certificates(make().certificates)
 
     assert certificate.holder == "replica-0"
@@ -28,7 +28,7 @@ def test_certificate_says_whose_it_is_and_how_long_it_holds() -> None:
     assert certificate.valid_until == NOW + DAY
 
 
-def test_certificate_is_good_for_the_service_and_can_sign_no_other() -> None:
+def test_a_certificate_is_valid_for_the_service_and_cannot_sign_others() -> None:
     certificate = x509.load_pem_x509_certificate(make().certificates)
     extensions = certificate.extensions
 
@@ -39,25 +39,25 @@ def test_certificate_is_good_for_the_service_and_can_sign_no_other() -> None:
     assert list(usage) == [ExtendedKeyUsageOID.SERVER_AUTH]
 
 
-def test_every_key_is_another() -> None:
+def test_every_key_is_different() -> None:
     assert make().private_key != make().private_key
 
 
-def test_key_is_in_no_log() -> None:
+def test_the_key_does_not_appear_in_logs() -> None:
     keys = make()
 
     assert "PRIVATE KEY" not in repr(keys)
     assert b"PRIVATE KEY" in keys.private_key
 
 
-def test_pod_whose_name_is_too_long_for_a_certificate_is_known_by_its_end() -> None:
+def test_a_pod_name_too_long_for_a_certificate_is_shortened_to_its_end() -> None:
     (certificate,) = read_certificates(make("a" * 80 + "-x7k2p").certificates)
 
     assert len(certificate.holder) == 64
     assert certificate.holder.endswith("a-x7k2p")
 
 
-def test_bundle_is_read_in_its_order_and_without_what_is_no_certificate() -> None:
+def test_a_bundle_is_read_in_order_without_invalid_parts() -> None:
     first, second = make("a").certificates, make("b").certificates
     broken = b"-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n"
 

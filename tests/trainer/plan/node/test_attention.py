@@ -11,7 +11,7 @@ ONLY_AS_PACKAGES = sorted({*PACKAGES} - {"flash_attention_2"})
 
 
 @pytest.mark.parametrize("named", ONLY_AS_PACKAGES)
-def test_flash_attention_that_is_not_in_the_image_is_told_before_anything_is_fetched(
+def test_flash_attention_missing_in_the_image_is_refused_before_anything_is_fetched(
     named: str,
 ) -> None:
     config = a_parsed_run(attn_implementation=named).config
@@ -26,7 +26,7 @@ def test_flash_attention_that_is_not_in_the_image_is_told_before_anything_is_fet
 
 
 @pytest.mark.parametrize("named", ONLY_AS_PACKAGES)
-def test_what_model_init_kwargs_name_is_looked_for_too(named: str) -> None:
+def test_attention_named_in_model_init_kwargs_is_checked_too(named: str) -> None:
     config = a_parsed_run(model_init_kwargs={"attn_implementation": named}).config
 
     with pytest.raises(AttemptFailed, match=f"lacks the package {PACKAGES[named]}"):
@@ -34,7 +34,7 @@ def test_what_model_init_kwargs_name_is_looked_for_too(named: str) -> None:
 
 
 @pytest.mark.parametrize("named", ["sdpa", "eager", "flash_attention_2", None])
-def test_torchs_own_attention_is_always_there(named: str | None) -> None:
+def test_torchs_own_attention_is_always_available(named: str | None) -> None:
     config = {} if named is None else {"attn_implementation": named}
 
     require_attention(a_parsed_run(**config).config, lambda package: False)

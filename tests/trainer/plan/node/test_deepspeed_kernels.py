@@ -42,7 +42,7 @@ ADAM = {"optimizer": {"type": "AdamW", "params": {"lr": "auto"}}}
         ),
     ],
 )
-def test_what_deepspeed_compiles_is_known_beforehand(
+def test_the_kernels_that_deepspeed_compiles_are_known_in_advance(
     options: dict[str, Any], found: str | None
 ) -> None:
     assert compiled_for(options) == found
@@ -54,7 +54,7 @@ def test_no_profile_needs_a_compiler(name: str) -> None:
 
 
 @pytest.mark.parametrize("is_file", [False, True], ids=["in the config", "in a file"])
-def test_a_config_that_needs_a_compiler_is_told_before_anything_is_fetched(
+def test_a_config_that_needs_a_compiler_is_refused_before_anything_is_fetched(
     tmp_path: Path, is_file: bool
 ) -> None:
     (tmp_path / "ds.json").write_text(json.dumps(ADAM))

@@ -59,7 +59,7 @@ def refusal(world: World, gpus: Gpus, build: TorchBuild = CUDA_13, **variables: 
         pytest.param(promised(8, "amd.com/gpu"), Gpus(), ROCM, id="AMD with its own image"),
     ],
 )
-def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBuild) -> None:
+def test_hardware_that_can_train_is_accepted(world: World, gpus: Gpus, build: TorchBuild) -> None:
     require_gpus(world, gpus, build, {})
 
 
@@ -128,7 +128,7 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
         ),
     ],
 )
-def test_a_gpu_that_cannot_train_is_refused_with_the_party_that_can_change_it(
+def test_a_gpu_that_cannot_train_is_refused_with_who_can_change_it(
     gpus: Gpus, build: TorchBuild, reason: str, category: Category, sentence: str
 ) -> None:
     failure = refusal(promised(2), gpus, build)
@@ -144,7 +144,7 @@ def test_amd_gpus_are_refused_by_an_image_built_for_cuda() -> None:
     assert "requests amd.com/gpu, but this image's torch is built for CUDA 13.0" in failure.message
 
 
-def test_several_mig_slices_are_refused_since_a_process_sees_only_one() -> None:
+def test_several_mig_slices_are_refused_because_a_process_sees_only_one() -> None:
     visible = "MIG-11111111-2222,MIG-33333333-4444"
 
     failure = refusal(promised(2), found(H100), NVIDIA_VISIBLE_DEVICES=visible)
@@ -172,7 +172,7 @@ def on(*devices: Gpu, gpus: int | None = None) -> Hardware:
     return Hardware(gpus=there, cpus=8, found=found(*devices))
 
 
-def test_weights_that_no_change_of_batch_makes_fit_are_refused_before_training() -> None:
+def test_weights_that_fit_with_no_batch_size_are_refused_before_training() -> None:
     with pytest.raises(AttemptFailed) as caught:
         require_memory(an_estimate(28 * GIB, 0), on(H100, T4), lambda size: f"for {size // GIB}")
 
@@ -191,18 +191,18 @@ def test_weights_that_no_change_of_batch_makes_fit_are_refused_before_training()
         pytest.param(an_estimate(28 * GIB, 0, is_known=False), id="an unknown family"),
     ],
 )
-def test_what_may_still_fit_is_tried(expected: Estimate) -> None:
+def test_a_model_that_may_still_fit_is_tried(expected: Estimate) -> None:
     require_memory(expected, on(T4), lambda size: "")
 
 
-def test_a_job_on_cpus_hides_the_gpus_of_its_node() -> None:
+def test_a_cpu_job_hides_the_gpus_of_its_node() -> None:
     hardware = for_world(on(H100, H100), promised(0))
 
     assert not hardware.has_cuda
     assert visible_devices(hardware, {}) == {"CUDA_VISIBLE_DEVICES": ""}
 
 
-def test_gpus_beyond_the_promise_are_hidden_from_the_ranks() -> None:
+def test_gpus_beyond_the_requested_ones_are_hidden_from_the_ranks() -> None:
     hardware = for_world(on(H100, H100, H100), promised(2))
 
     assert visible_devices(hardware, {}) == {"CUDA_VISIBLE_DEVICES": "0,1"}
@@ -231,7 +231,7 @@ def test_gpus_beyond_the_promise_are_hidden_from_the_ranks() -> None:
         ),
     ],
 )
-def test_what_trains_slowly_is_noted(
+def test_slow_hardware_is_noted(
     config: dict[str, Any], devices: tuple[Gpu, ...], notes: list[str]
 ) -> None:
     assert list(gpu_notes(read_config(config), on(*devices))) == notes
@@ -248,5 +248,5 @@ def test_what_trains_slowly_is_noted(
         pytest.param("cuda = None\nhip = None\n", CPU, id="CPUs"),
     ],
 )
-def test_what_torch_was_built_for_is_read_from_its_files(text: str, build: TorchBuild) -> None:
+def test_the_torch_build_is_read_from_its_files(text: str, build: TorchBuild) -> None:
     assert parse_torch_build(text) == build

@@ -59,7 +59,7 @@ def test_a_container_without_a_driver_has_no_gpu_and_no_driver(tmp_path: Path) -
         ),
     ],
 )
-def test_what_the_driver_says_of_a_missing_gpu_is_kept(
+def test_the_drivers_message_about_a_missing_gpu_is_kept(
     driver: Path, settings: dict[str, int], trouble: str
 ) -> None:
     found = find_gpus(variables(driver, **settings))

@@ -48,7 +48,7 @@ def test_the_transports_between_gpus_are_named(
     assert nccl_log.transports_of(lines) == transports
 
 
-def test_nccl_writes_its_log_where_gpus_talk(tmp_path: Path) -> None:
+def test_nccl_logs_to_a_file_where_gpus_communicate(tmp_path: Path) -> None:
     told = nccl_log.variables(tmp_path / "nccl", TWO, GPU, {})
 
     assert told["NCCL_DEBUG"] == "INFO"
@@ -63,13 +63,13 @@ def test_nccl_writes_its_log_where_gpus_talk(tmp_path: Path) -> None:
         pytest.param(TWO, GPU, {"NCCL_DEBUG": "TRACE"}, id="a user who debugs"),
     ],
 )
-def test_nccl_is_left_alone(
+def test_nccl_is_not_configured_without_communicating_gpus(
     tmp_path: Path, world: World, hardware: Hardware, environment: dict[str, str]
 ) -> None:
     assert nccl_log.variables(tmp_path, world, hardware, environment) == {}
 
 
-def test_warnings_of_nccl_are_kept_for_the_log(tmp_path: Path) -> None:
+def test_nccl_warnings_are_kept_for_the_log(tmp_path: Path) -> None:
     text = "pod:1:2 [0] NCCL WARN Cuda failure 'out of memory'\npod:1:2 [0] NCCL INFO comm done\n"
     for rank in range(2):
         (tmp_path / f"{rank}.log").write_text(text)

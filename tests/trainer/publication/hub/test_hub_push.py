@@ -98,7 +98,7 @@ def test_the_verified_artifact_is_pushed_under_the_jobs_name(
         pytest.param("commit", [429], id="too many requests"),
     ],
 )
-def test_what_may_pass_is_tried_again(
+def test_a_temporary_failure_is_retried(
     hub: HubStub, complete: Complete, part: str, statuses: list[int]
 ) -> None:
     hub.failures[part] = list(statuses)
@@ -124,7 +124,7 @@ def test_a_hub_that_stays_down_fails_the_attempt_and_loses_nothing(
     assert again == complete.outcome
 
 
-def test_the_next_attempt_only_pushes_what_it_fetches_from_the_store(
+def test_the_next_attempt_pushes_the_artifact_from_the_store(
     hub: HubStub, complete: Complete, tmp_path: Path
 ) -> None:
     complete.workspace = Workspace(root=tmp_path / "another pod")
@@ -144,7 +144,7 @@ def test_a_damaged_artifact_is_not_pushed(hub: HubStub, complete: Complete, tmp_
     assert hub.files == {}
 
 
-def test_what_was_pushed_is_not_pushed_again(hub: HubStub, complete: Complete) -> None:
+def test_a_pushed_artifact_is_not_pushed_again(hub: HubStub, complete: Complete) -> None:
     complete.push(variables(hub))
     complete.push({"HF_ENDPOINT": "http://127.0.0.1:1"})
 
@@ -152,9 +152,7 @@ def test_what_was_pushed_is_not_pushed_again(hub: HubStub, complete: Complete) -
     assert json.loads(complete.store.read("hub.json"))["repository"] == "balloon"
 
 
-def test_a_run_that_asks_for_no_push_asks_nothing_of_the_hub(
-    hub: HubStub, complete: Complete
-) -> None:
+def test_a_run_without_push_to_hub_makes_no_hub_requests(hub: HubStub, complete: Complete) -> None:
     complete.run = complete.run.adjusted({"push_to_hub": False})
 
     complete.push({})
@@ -170,7 +168,7 @@ def test_a_run_that_asks_for_no_push_asks_nothing_of_the_hub(
         pytest.param("hub_private_repo", True, "team/balloon", id="private"),
     ],
 )
-def test_the_repository_is_made_as_the_config_says(
+def test_the_repository_is_created_as_configured(
     hub: HubStub, key: str, value: Any, made: str
 ) -> None:
     a_client(hub, **{key: value}).prepare()
@@ -180,7 +178,7 @@ def test_the_repository_is_made_as_the_config_says(
     assert is_private == (key == "hub_private_repo")
 
 
-def test_a_revision_is_a_branch_of_its_own(hub: HubStub, tmp_path: Path) -> None:
+def test_a_revision_is_a_separate_branch(hub: HubStub, tmp_path: Path) -> None:
     complete = Complete(tmp_path, hub_revision="trial")
 
     complete.push(variables(hub))
@@ -200,14 +198,14 @@ def refusal_before_training(run: ParsedRun, environment: Mapping[str, str]) -> t
 RUN = a_parsed_run(push_to_hub=True)
 
 
-def test_a_missing_token_is_told_before_training(hub: HubStub) -> None:
+def test_a_missing_token_is_reported_before_training(hub: HubStub) -> None:
     reason, message = refusal_before_training(RUN, {"HF_ENDPOINT": hub.endpoint})
 
     assert reason == "HubTokenMissing"
     assert message == "push_to_hub: found true without a token for the hub"
 
 
-def test_a_token_in_a_file_will_do(hub: HubStub, tmp_path: Path) -> None:
+def test_a_token_in_a_file_is_accepted(hub: HubStub, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
     environment = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN_PATH": str(file)}
@@ -216,13 +214,13 @@ def test_a_token_in_a_file_will_do(hub: HubStub, tmp_path: Path) -> None:
     assert list(hub.repositories) == ["team/balloon"]
 
 
-def test_a_wrong_token_is_told_before_training(hub: HubStub) -> None:
+def test_a_wrong_token_is_reported_before_training(hub: HubStub) -> None:
     reason, _ = refusal_before_training(RUN, variables(hub, "hf_wrong"))
 
     assert reason == "HubTokenInvalid"
 
 
-def test_a_token_that_may_only_read_is_told_before_training(hub: HubStub) -> None:
+def test_a_read_only_token_is_reported_before_training(hub: HubStub) -> None:
     hub.role = "read"
 
     reason, message = refusal_before_training(RUN, variables(hub))
@@ -232,7 +230,7 @@ def test_a_token_that_may_only_read_is_told_before_training(hub: HubStub) -> Non
     assert hub.repositories == {}
 
 
-def test_a_repository_of_others_is_told_before_training(hub: HubStub) -> None:
+def test_a_repository_without_write_access_is_reported_before_training(hub: HubStub) -> None:
     hub.writable = False
 
     reason, message = refusal_before_training(
@@ -247,11 +245,11 @@ def test_a_repository_of_others_is_told_before_training(hub: HubStub) -> None:
 @pytest.mark.parametrize(
     "endpoint",
     [
-        pytest.param("http://127.0.0.1:1", id="nobody listens"),
+        pytest.param("http://127.0.0.1:1", id="no server"),
         pytest.param(None, id="it answers with errors"),
     ],
 )
-def test_a_hub_that_cannot_be_reached_is_no_users_error(hub: HubStub, endpoint: str | None) -> None:
+def test_an_unreachable_hub_is_not_a_user_error(hub: HubStub, endpoint: str | None) -> None:
     hub.failures["whoami"] = [500] * 99
     environment = {**variables(hub), "HF_ENDPOINT": endpoint or hub.endpoint}
 
@@ -274,7 +272,7 @@ STATE = {"optimizer.pt", "rng_state.pth", "trainer_state.json"}
         pytest.param("all_checkpoints", "checkpoint-2", id="all_checkpoints"),
     ],
 )
-def test_checkpoints_are_pushed_as_hub_strategy_says(
+def test_checkpoints_are_pushed_as_hub_strategy_requires(
     hub: HubStub, tmp_path: Path, strategy: str, below: str | None
 ) -> None:
     checkpoint = a_folder(tmp_path / "checkpoint", CHECKPOINT)
@@ -307,7 +305,7 @@ def test_a_checkpoint_that_cannot_be_pushed_disturbs_nothing(hub: HubStub, tmp_p
 
 
 @pytest.mark.slow
-def test_a_run_ends_on_the_hub_and_in_the_bucket(
+def test_a_finished_run_is_on_the_hub_and_in_the_bucket(
     online: HubStub, tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     trained = train(tmp_path, tiny_model, dialogues, push_to_hub=True, hub_model_id="org/tuned")
@@ -319,7 +317,7 @@ def test_a_run_ends_on_the_hub_and_in_the_bucket(
 
 
 @pytest.mark.slow
-def test_a_push_that_failed_is_made_up_for_without_training(
+def test_a_failed_push_is_repeated_without_training(
     online: HubStub, tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     online.failures["/commit/"] = [500] * (len(client.PAUSES) + 1)
@@ -348,7 +346,7 @@ def test_a_missing_token_ends_a_run_before_anything_is_fetched(
 
 
 @pytest.mark.slow
-def test_checkpoints_of_a_real_run_are_on_the_hub_beside_its_artifact(
+def test_checkpoints_of_a_real_run_are_on_the_hub_next_to_its_artifact(
     online: HubStub, tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     trained = train(

@@ -27,7 +27,7 @@ def stopping_once_asked(hub: HubStub) -> StopRequest:
     return stop
 
 
-def test_a_stop_ends_the_tries(hub: HubStub, tmp_path: Path) -> None:
+def test_a_stop_ends_the_retries(hub: HubStub, tmp_path: Path) -> None:
     hub.failures["commit"] = [500] * 99
     stop = StopRequest()
     stop.request()
@@ -44,7 +44,7 @@ def test_a_stop_ends_the_tries(hub: HubStub, tmp_path: Path) -> None:
         pytest.param("/commit/", id="the commit"),
     ],
 )
-def test_a_stop_ends_a_push_under_way(hub: HubStub, tmp_path: Path, part: str) -> None:
+def test_a_stop_aborts_a_running_push(hub: HubStub, tmp_path: Path, part: str) -> None:
     complete = Complete(tmp_path)
     hub.slow = part
     stop = stopping_once_asked(hub)
@@ -56,7 +56,7 @@ def test_a_stop_ends_a_push_under_way(hub: HubStub, tmp_path: Path, part: str) -
     assert hub.messages == []
 
 
-def test_a_stop_does_not_wait_for_the_question_before_training(hub: HubStub) -> None:
+def test_a_stop_does_not_wait_for_the_check_before_training(hub: HubStub) -> None:
     hub.slow = "whoami"
     stop = stopping_once_asked(hub)
 
@@ -65,7 +65,7 @@ def test_a_stop_does_not_wait_for_the_question_before_training(hub: HubStub) -> 
 
 
 @pytest.mark.slow
-def test_a_push_that_was_stopped_is_an_interruption_and_made_up_for(
+def test_a_stopped_push_is_an_interruption_and_is_repeated(
     online: HubStub, tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
     run = a_run(tmp_path, tiny_model, dialogues, push_to_hub=True)

@@ -24,7 +24,7 @@ def test_every_curve_is_well_formed(curve: list[tuple[int, float]]) -> None:
     assert "nan" not in ElementTree.tostring(picture, encoding="unicode")
 
 
-def test_a_curve_says_in_words_where_it_began_and_ended() -> None:
+def test_a_curve_describes_its_first_and_last_values_in_words() -> None:
     picture = draw({"loss": [(1, 4.0), (9, 0.5)]}, "Loss")
 
     assert "<desc>loss: 4 at step 1, 0.5 at step 9</desc>" in picture
@@ -49,7 +49,7 @@ def test_a_long_curve_is_thinned_and_keeps_its_spikes() -> None:
         pytest.param(None, "60 rows", id="none"),
     ],
 )
-def test_a_histogram_marks_where_rows_are_cut(mark: int | None, said: str) -> None:
+def test_a_histogram_marks_where_rows_are_truncated(mark: int | None, said: str) -> None:
     picture = histogram([0, 10, 20, 30, 400], [10, 20, 25, 5], "Lengths", mark=mark)
 
     assert said in picture
@@ -58,5 +58,5 @@ def test_a_histogram_marks_where_rows_are_cut(mark: int | None, said: str) -> No
     assert len([each for each in root.iter() if each.tag.endswith("rect")]) == 5
 
 
-def test_an_empty_histogram_is_a_picture_too() -> None:
+def test_an_empty_histogram_is_a_valid_picture() -> None:
     ElementTree.fromstring(histogram([], [], "Lengths", mark=None))  # noqa: S314

@@ -101,7 +101,7 @@ class Page(HTMLParser):
             self.headings.append(data)
 
 
-def test_the_page_loads_nothing() -> None:
+def test_the_page_loads_no_external_resource() -> None:
     page = report_page(a_story())
 
     read = Page(page)
@@ -111,7 +111,7 @@ def test_the_page_loads_nothing() -> None:
     assert "url(" not in page
 
 
-def test_a_row_of_the_data_is_shown_and_never_run() -> None:
+def test_a_row_of_the_data_is_shown_and_never_executed() -> None:
     page = report_page(a_story())
 
     assert SCRIPT not in page
@@ -142,7 +142,7 @@ def a_hostile_story(text: str) -> Story:
     )
 
 
-def test_nothing_that_others_write_becomes_a_part_of_the_page() -> None:
+def test_no_foreign_text_becomes_markup_of_the_page() -> None:
     harmless, hostile = (Page(report_page(a_hostile_story(text))) for text in ("x", HOSTILE))
 
     assert hostile.tags == harmless.tags
@@ -175,11 +175,11 @@ def test_nothing_that_others_write_becomes_a_part_of_the_page() -> None:
         "apache-2.0",
     ],
 )
-def test_the_page_tells(shown: str) -> None:
+def test_the_page_shows(shown: str) -> None:
     assert shown in Page(report_page(a_story())).text
 
 
-def test_every_chart_has_a_role_and_words_and_every_table_headers() -> None:
+def test_every_chart_has_a_role_and_a_text_and_every_table_has_headers() -> None:
     page = report_page(a_story())
     read = Page(page)
 
@@ -191,7 +191,7 @@ def test_every_chart_has_a_role_and_words_and_every_table_headers() -> None:
     assert all('scope="col"' in table or 'scope="row"' in table for table in tables)
 
 
-def test_a_run_of_which_little_is_known_has_a_page_too() -> None:
+def test_a_run_with_few_facts_has_a_page_too() -> None:
     story = a_story(history=[], samples=[], figures={}, account=None, run_facts=RunFacts())
 
     read = Page(report_page(story))
@@ -200,7 +200,7 @@ def test_a_run_of_which_little_is_known_has_a_page_too() -> None:
     assert "Data" not in read.headings
 
 
-def test_throughput_counts_only_what_this_attempt_has_done() -> None:
+def test_throughput_counts_only_steps_of_this_attempt() -> None:
     story = a_story()
     resumed = replace(story, run_facts=replace(story.run_facts, resumed_from_step=2))
 
@@ -218,7 +218,7 @@ def test_throughput_counts_only_what_this_attempt_has_done() -> None:
         pytest.param({"datasets": [{"path": "https://d.example/x?token=hf_secret"}]}, id="a part"),
     ],
 )
-def test_no_secret_is_told(config: dict[str, Any]) -> None:
+def test_no_report_contains_a_secret(config: dict[str, Any]) -> None:
     story = a_story(run=a_parsed_run(**config))
 
     for text in (
@@ -235,7 +235,7 @@ def front_matter(card: str) -> dict[str, Any]:
     return read
 
 
-def test_the_cards_front_matter_is_what_the_hub_reads() -> None:
+def test_the_hub_can_parse_the_cards_front_matter() -> None:
     config = {"model_name_or_path": "org/base", "dataset_name": "hf://org/rows"}
     story = a_story(run=a_parsed_run(**config))
 
@@ -250,13 +250,13 @@ def test_the_cards_front_matter_is_what_the_hub_reads() -> None:
     }
 
 
-def test_a_place_in_a_bucket_is_no_name_that_the_hub_could_link() -> None:
+def test_a_bucket_location_is_not_listed_as_a_hub_name() -> None:
     matter = front_matter(model_card(a_story(), "adapter"))
 
     assert not {"base_model", "datasets"} & set(matter)
 
 
-def test_the_card_tells_data_figures_versions_and_how_to_load() -> None:
+def test_the_card_shows_data_figures_versions_and_how_to_load_the_model() -> None:
     card = model_card(a_story(), "adapter")
 
     assert 'PeftModel.from_pretrained(base, "adapter")' in card
@@ -283,7 +283,7 @@ def test_the_card_of_a_pushed_artifact_loads_it_from_the_hub() -> None:
     assert 'from_pretrained(base, "org/tuned")' in model_card(pushed, "adapter")
 
 
-def test_an_unknown_licence_is_said_to_be_unknown() -> None:
+def test_an_unknown_licence_is_shown_as_unknown() -> None:
     story = a_story()
     card = model_card(replace(story, run_facts=replace(story.run_facts, licence=None)), "adapter")
 
@@ -291,7 +291,7 @@ def test_an_unknown_licence_is_said_to_be_unknown() -> None:
     assert "license" not in front_matter(card)
 
 
-def test_what_the_attempt_knows_to_be_secret_is_hidden() -> None:
+def test_secrets_known_to_the_attempt_are_hidden() -> None:
     redaction = Redaction.of({"MY_API_KEY": "tops3cret-value"})
 
     assert "tops3cret" not in redaction.text(config_text({"run_name": "tops3cret-value"}))

@@ -40,14 +40,16 @@ def chosen(kind: str = "llama", named: str | None = None, **training: Any) -> An
     ],
     ids=["packed", "packed and split", "padding-free"],
 )
-def test_flat_rows_go_by_their_borders(named: str | None, rows: dict[str, Any]) -> None:
+def test_flat_rows_use_attention_by_their_boundaries(
+    named: str | None, rows: dict[str, Any]
+) -> None:
     from finetune_spec.attention import ONE_BY_ONE
 
     assert chosen(named=named, **rows) == ONE_BY_ONE
 
 
 @pytest.mark.parametrize("named", [None, "sdpa", "flash_attention_2"])
-def test_other_rows_have_sdpa(named: str | None) -> None:
+def test_other_rows_use_sdpa(named: str | None) -> None:
     from finetune_spec.attention import PADDED, WRAPPED
 
     assert chosen(named=named) == PADDED
@@ -56,7 +58,7 @@ def test_other_rows_have_sdpa(named: str | None) -> None:
 
 @pytest.mark.parametrize("named", [None, "sdpa", "flash_attention_2"])
 @pytest.mark.parametrize("kind", ["gemma2", "vaultgemma", "gpt_oss"])
-def test_scores_that_are_capped_or_sunk_stay_right(kind: str, named: str | None) -> None:
+def test_soft_capped_or_sink_scores_use_eager_attention(kind: str, named: str | None) -> None:
     found = chosen(kind, named, packing=True, sizes={"head_dim": 16})
 
     assert found.name == "eager"
@@ -66,14 +68,14 @@ def test_scores_that_are_capped_or_sunk_stay_right(kind: str, named: str | None)
     )
 
 
-def test_attention_in_chunks_keeps_its_mask() -> None:
+def test_chunked_attention_keeps_its_mask() -> None:
     found = chosen("llama4_text", packing=True, sizes={"head_dim": 16, "num_local_experts": 2})
 
     assert found.name == "sdpa"
     assert "requires the mask of its flat rows" in found.words
 
 
-def test_what_shares_a_sequence_over_processes_has_a_mask() -> None:
+def test_sequence_parallelism_keeps_the_mask() -> None:
     from finetune_trainer.ranks.attention import choice
 
     model = mock.Mock()
@@ -84,7 +86,7 @@ def test_what_shares_a_sequence_over_processes_has_a_mask() -> None:
 
 
 @pytest.mark.parametrize("named", ["eager", "flex_attention"])
-def test_another_attention_that_is_named_is_taken(named: str) -> None:
+def test_any_other_named_attention_is_used(named: str) -> None:
     assert str(chosen(named=named, packing=True)) == f"{named}: as set by attn_implementation"
 
 
@@ -92,7 +94,7 @@ def test_another_attention_that_is_named_is_taken(named: str) -> None:
     ("capability", "size", "is_kernel"),
     [((9, 0), 16, True), ((8, 6), 16, True), ((7, 5), 16, False), ((9, 0), 20, False)],
 )
-def test_on_a_gpu_the_kernels_are_taken_where_they_compute_it(
+def test_on_a_gpu_the_kernels_are_used_where_they_are_supported(
     capability: tuple[int, int], size: int, is_kernel: bool
 ) -> None:
     import torch
@@ -109,7 +111,7 @@ def test_on_a_gpu_the_kernels_are_taken_where_they_compute_it(
     assert found == (BY_KERNEL if is_kernel else ONE_BY_ONE)
 
 
-def test_the_package_is_taken_where_the_image_has_it() -> None:
+def test_the_flash_attention_package_is_used_if_installed() -> None:
     import torch
 
     from finetune_trainer.ranks.attention import choice
@@ -122,7 +124,7 @@ def test_the_package_is_taken_where_the_image_has_it() -> None:
     assert (on_cpu, on_gpu) == (None, "flash_attention_2")
 
 
-def test_an_image_with_an_older_torch_does_without_the_kernels() -> None:
+def test_an_image_with_an_older_torch_works_without_the_kernels() -> None:
     import sys
 
     from finetune_trainer.ranks.attention.varlen import find_kernel

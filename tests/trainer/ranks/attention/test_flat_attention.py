@@ -61,7 +61,7 @@ def by_hand(query: Any, key: Any, value: Any, lengths: Sequence[int], **how: Any
     ("heads", "groups", "size"),
     [(9, 3, 64), (4, 4, 16), (7, 1, 128), (2, 1, 256), (3, 3, 20), (2, 2, 320)],
 )
-def test_result_and_gradients_are_those_of_64_bits(
+def test_results_and_gradients_match_64_bit_ones(
     heads: int, groups: int, size: int, window: int | None
 ) -> None:
     import torch
@@ -109,7 +109,7 @@ def played_kernel(query: Any, key: Any, value: Any, borders: Any, *rest: Any, **
 
 
 @pytest.mark.parametrize("window", [None, 1, 4])
-def test_the_kernel_is_handed_what_its_documentation_asks_for(window: int | None) -> None:
+def test_the_kernel_receives_what_its_documentation_requires(window: int | None) -> None:
     import torch
     from torch.nn.attention.varlen import varlen_attn
 
@@ -174,7 +174,7 @@ def loss_and_gradients(model: Any, batch: dict[str, Any]) -> tuple[float, dict[s
 
 @pytest.mark.parametrize("recomputes", [False, True], ids=["kept", "recomputed"])
 @pytest.mark.parametrize("kind", ARCHITECTURES)
-def test_packs_have_the_losses_and_gradients_of_a_mask_in_every_architecture(
+def test_packed_rows_have_the_losses_and_gradients_of_a_mask_in_every_architecture(
     kind: str, recomputes: bool
 ) -> None:
     import torch
@@ -227,7 +227,7 @@ def test_padded_rows_are_computed_as_with_sdpa() -> None:
     assert torch.equal(masked, flat)
 
 
-def test_a_row_without_mask_or_borders_keeps_its_window() -> None:
+def test_a_row_without_mask_or_boundaries_keeps_its_window() -> None:
     import torch
 
     tokens = torch.randint(3, 97, (1, 30), generator=torch.Generator().manual_seed(2))
@@ -253,7 +253,7 @@ def test_answers_are_generated_as_with_sdpa(kind: str) -> None:
     assert torch.equal(masked, flat)
 
 
-def test_dropout_of_attention_is_taken() -> None:
+def test_attention_dropout_is_applied() -> None:
     import torch
 
     from finetune_trainer.ranks.attention.batch import flat_batch
@@ -284,7 +284,7 @@ def test_autocast_computes_in_its_own_precision() -> None:
 
 
 @pytest.mark.parametrize("strange", ["softcap", "s_aux", "position_bias"])
-def test_what_would_be_left_out_is_an_error_and_no_other_loss(strange: str) -> None:
+def test_an_unsupported_feature_is_an_error_and_not_another_loss(strange: str) -> None:
     import torch
 
     from finetune_trainer.ranks.attention.varlen import attend
@@ -296,7 +296,7 @@ def test_what_would_be_left_out_is_an_error_and_no_other_loss(strange: str) -> N
         )
 
 
-def test_a_model_that_loses_the_borders_on_the_way_is_an_error_and_no_other_loss() -> None:
+def test_a_model_that_drops_the_boundaries_is_an_error_and_not_another_loss() -> None:
     import torch
 
     from finetune_trainer.ranks.attention.batch import flat_batch
@@ -310,7 +310,7 @@ def test_a_model_that_loses_the_borders_on_the_way_is_an_error_and_no_other_loss
         attend(torch.nn.Module(), *tensors, None)
 
 
-def test_a_published_config_does_not_name_it(tmp_path: Any) -> None:
+def test_a_published_config_does_not_name_our_attention(tmp_path: Any) -> None:
     settled(a_model("llama")).save_pretrained(tmp_path)
 
     assert "torch_varlen" not in (tmp_path / "config.json").read_text()
@@ -330,7 +330,7 @@ def test_a_published_config_does_not_name_it(tmp_path: Any) -> None:
         (128, (12, 0), True),
     ],
 )
-def test_the_kernels_are_given_only_heads_that_they_compute(
+def test_the_kernels_receive_only_supported_head_sizes(
     size: int, capability: tuple[int, int], takes: bool
 ) -> None:
     from finetune_trainer.ranks.attention.varlen import takes_heads

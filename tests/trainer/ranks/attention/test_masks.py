@@ -34,7 +34,9 @@ def gradients(model: Any, logits: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("recomputes", [False, True], ids=["kept", "recomputed"])
 @pytest.mark.parametrize("kind", ["gpt_oss", "falcon", "bloom", "mpt", "nemotron", "llama"])
-def test_gradients_of_a_pack_are_those_of_its_rows_alone(kind: str, recomputes: bool) -> None:
+def test_gradients_of_packed_rows_equal_those_of_the_rows_alone(
+    kind: str, recomputes: bool
+) -> None:
     import torch
     from trl import SFTConfig
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling

@@ -56,14 +56,14 @@ def ask_twice(answers: Sequence[Sequence[bool]]) -> Callable[[int], object]:
 
 
 @pytest.mark.parametrize("backend", ["fake", "gloo", "cpu:gloo,cuda:fake"])
-def test_ranks_agree_where_the_training_itself_speaks(tmp_path: Path, backend: str) -> None:
+def test_ranks_agree_while_the_training_communicates(tmp_path: Path, backend: str) -> None:
     told = in_ranks(tmp_path, backend, ask_twice([(False, False), (True, False)]))
 
     assert told == [repr(([True, False], [False, True]))] * 2
 
 
-def test_the_group_of_the_training_would_not_have_agreed(tmp_path: Path) -> None:
-    """That the fake one says nothing true: without that the test above would prove nothing."""
+def test_the_training_group_itself_would_not_agree(tmp_path: Path) -> None:
+    """This shows that the fake group is realistic: otherwise the test above would prove nothing."""
 
     def ask(rank: int) -> object:
         import torch
@@ -76,7 +76,7 @@ def test_the_group_of_the_training_would_not_have_agreed(tmp_path: Path) -> None
     assert in_ranks(tmp_path, "fake", ask) == ["0", "1"]
 
 
-def test_a_group_beside_is_made_only_where_the_training_speaks_no_gloo(tmp_path: Path) -> None:
+def test_a_side_group_is_created_only_if_the_training_does_not_use_gloo(tmp_path: Path) -> None:
     def ask(rank: int) -> object:
         import torch.distributed as dist
 
@@ -92,7 +92,7 @@ def test_a_group_beside_is_made_only_where_the_training_speaks_no_gloo(tmp_path:
     assert in_ranks(tmp_path / "fake", "fake", ask) == ["False", "False"]
 
 
-def test_one_process_asks_nobody() -> None:
+def test_a_single_process_needs_no_agreement() -> None:
     from finetune_trainer.ranks.callbacks.side_group import SideGroup
 
     assert SideGroup().any_rank(True, False, longest_wait=WAIT) == [True, False]

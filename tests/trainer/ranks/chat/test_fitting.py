@@ -46,7 +46,7 @@ def prepared_with(tmp_path: Path, tiny_model: Path) -> Any:
     return prepared
 
 
-def test_of_eight_rows_the_one_with_a_role_that_the_template_lacks_is_left_out_and_named(
+def test_the_row_with_a_role_that_the_template_lacks_is_omitted_and_named(
     prepared_with: Any,
 ) -> None:
     rows = [*[TALK] * 7, {"messages": [SYSTEM, *TALK["messages"]]}]
@@ -91,7 +91,7 @@ def test_of_eight_rows_the_one_with_a_role_that_the_template_lacks_is_left_out_a
         ),
     ],
 )
-def test_a_template_that_refuses_all_rows_ends_the_run_with_what_it_refuses(
+def test_a_template_that_refuses_all_rows_ends_the_run_with_the_reason(
     prepared_with: Any, template: str, row: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(AttemptFailed) as caught:
@@ -114,7 +114,7 @@ def test_a_template_that_refuses_all_rows_ends_the_run_with_what_it_refuses(
         pytest.param("narrator", "expected one of system, user, assistant, tool", id="nobody's"),
     ],
 )
-def test_a_role_that_nobody_knows_is_refused_with_the_known_ones(
+def test_an_unknown_role_is_refused_with_the_known_ones(
     prepared_with: Any, role: str, hint: str
 ) -> None:
     with pytest.raises(AttemptFailed) as caught:
@@ -126,7 +126,7 @@ def test_a_role_that_nobody_knows_is_refused_with_the_known_ones(
     assert hint in failure.message
 
 
-def test_a_role_that_the_template_names_is_one_of_its_own(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_role_that_the_template_names_is_accepted(tmp_path: Path, tiny_model: Path) -> None:
     template = tmp_path / "ours.jinja"
     template.write_text(
         "{% for turn in messages %}{% if turn.role == 'narrator' %}({{ turn.content }})"
@@ -174,7 +174,7 @@ def test_a_role_that_the_template_names_is_one_of_its_own(tmp_path: Path, tiny_m
         ),
     ],
 )
-def test_what_the_template_leaves_out_is_noted(
+def test_content_that_the_template_drops_is_noted(
     prepared_with: Any, template: str, row: dict[str, Any], message: str
 ) -> None:
     notes = prepared_with(template, [row] * 2).notes()
@@ -195,13 +195,13 @@ def test_what_the_template_leaves_out_is_noted(
         pytest.param("gemma", TALK, id="plain turns"),
     ],
 )
-def test_what_the_template_writes_is_not_noted(
+def test_content_that_the_template_writes_is_not_noted(
     prepared_with: Any, template: str, row: dict[str, Any]
 ) -> None:
     assert prepared_with(template, [row]).notes() == {}
 
 
-def test_reasoning_that_only_the_template_for_training_keeps_is_not_said_to_be_lost(
+def test_reasoning_kept_by_the_training_template_is_not_reported_as_lost(
     prepared_with: Any,
 ) -> None:
     row = turns(*[("user", "a"), ("assistant", "<think>\nhm\n</think>\n\nb")] * 2)
@@ -212,7 +212,7 @@ def test_reasoning_that_only_the_template_for_training_keeps_is_not_said_to_be_l
     assert prepared.notes() == {}
 
 
-def test_keys_of_turns_that_nothing_writes_are_listed(prepared_with: Any) -> None:
+def test_keys_of_turns_that_the_template_ignores_are_listed(prepared_with: Any) -> None:
     row = {"messages": [{"role": "user", "content": "a", "mood": "calm"}, TALK["messages"][1]]}
 
     notes = prepared_with("llama3", [row]).notes()
@@ -223,7 +223,7 @@ def test_keys_of_turns_that_nothing_writes_are_listed(prepared_with: Any) -> Non
     }
 
 
-def test_a_stream_is_tried_too_and_its_refused_rows_left_out_as_they_come(
+def test_a_stream_is_checked_too_and_its_refused_rows_are_omitted(
     prepared_with: Any,
 ) -> None:
     rows = [TALK, {"messages": [SYSTEM, *TALK["messages"]]}, TALK]
@@ -234,7 +234,7 @@ def test_a_stream_is_tried_too_and_its_refused_rows_left_out_as_they_come(
     assert "set merge_system_message: true" in prepared.notes()["Warning TemplateRefuses"]
 
 
-def test_prompts_that_are_conversations_are_tried_too(prepared_with: Any) -> None:
+def test_conversational_prompts_are_checked_too(prepared_with: Any) -> None:
     user, answer = TALK["messages"]
     rows = [
         {"prompt": [user], "completion": [answer]},
@@ -248,7 +248,7 @@ def test_prompts_that_are_conversations_are_tried_too(prepared_with: Any) -> Non
     assert "turn 1 of row 2" in reason
 
 
-def test_of_rows_that_shaping_left_out_before_no_number_is_told(prepared_with: Any) -> None:
+def test_no_row_number_is_reported_after_rows_were_omitted(prepared_with: Any) -> None:
     rows = [{"messages": None}, TALK, {"messages": [SYSTEM, *TALK["messages"]]}]
 
     prepared = prepared_with("gemma", rows)
@@ -259,7 +259,7 @@ def test_of_rows_that_shaping_left_out_before_no_number_is_told(prepared_with: A
     }
 
 
-def test_each_structure_is_tried_once_however_many_rows_have_it(
+def test_each_structure_is_checked_once_however_many_rows_have_it(
     prepared_with: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetune_trainer.ranks.chat.trial import Template
@@ -279,7 +279,7 @@ def test_each_structure_is_tried_once_however_many_rows_have_it(
     assert len(tried) == 2
 
 
-def test_of_too_many_structures_the_most_frequent_are_tried_and_the_rest_is_said(
+def test_only_the_most_frequent_of_many_structures_are_checked_and_the_rest_is_noted(
     prepared_with: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetune_trainer.ranks.data import fitting
@@ -294,7 +294,7 @@ def test_of_too_many_structures_the_most_frequent_are_tried_and_the_rest_is_said
     )
 
 
-def test_content_in_parts_of_text_is_text_for_a_template_of_texts(prepared_with: Any) -> None:
+def test_content_in_text_parts_is_text_for_a_text_template(prepared_with: Any) -> None:
     row = turns(
         ("user", [{"type": "text", "text": "Where is "}, {"type": "text", "text": "boat 0?"}]),
         ("assistant", [{"type": "text", "text": "At pier 0."}]),
@@ -307,7 +307,7 @@ def test_content_in_parts_of_text_is_text_for_a_template_of_texts(prepared_with:
     assert prepared.notes() == {}
 
 
-def test_the_words_of_a_row_are_in_no_note(prepared_with: Any) -> None:
+def test_no_note_contains_the_words_of_a_row(prepared_with: Any) -> None:
     rows = [TALK, {"messages": [{"role": "system", "content": "SECRET"}, *TALK["messages"]]}]
 
     prepared = prepared_with("gemma", rows)

@@ -27,7 +27,7 @@ def chatml() -> str:
     return str(file_of("chatml"))
 
 
-def test_a_prompt_and_a_completion_by_templates_become_turns_without_a_system_message(
+def test_prompt_and_completion_templates_become_turns_without_a_system_message(
     tmp_path: Path, tiny_model: Path, chatml: str
 ) -> None:
     prepared = prepare(tmp_path, tiny_model, [ROW], chat_template_path=chatml, **TEMPLATES)
@@ -39,7 +39,9 @@ def test_a_prompt_and_a_completion_by_templates_become_turns_without_a_system_me
     assert prepared.trainer.notes == ()
 
 
-def test_a_system_message_goes_before_them(tmp_path: Path, tiny_model: Path, chatml: str) -> None:
+def test_a_configured_system_message_precedes_them(
+    tmp_path: Path, tiny_model: Path, chatml: str
+) -> None:
     config = {"system_message": "Be brief.", "chat_template_path": chatml, **TEMPLATES}
 
     prepared = prepare(tmp_path, tiny_model, [ROW], **config)
@@ -58,7 +60,7 @@ def test_a_system_message_goes_before_them(tmp_path: Path, tiny_model: Path, cha
         ),
     ],
 )
-def test_other_prompts_that_the_config_declares_become_turns_too(
+def test_other_prompts_declared_in_the_config_become_turns_too(
     row: dict[str, Any], config: dict[str, Any], tmp_path: Path, tiny_model: Path, chatml: str
 ) -> None:
     prepared = prepare(tmp_path, tiny_model, [row], chat_template_path=chatml, **config)
@@ -66,7 +68,7 @@ def test_other_prompts_that_the_config_declares_become_turns_too(
     assert prepared.texts() == [TURNS.replace("<think>Listen.</think> ", "")]
 
 
-def test_without_a_chat_template_that_is_asked_for_they_stay_texts(
+def test_without_a_requested_chat_template_they_stay_texts(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     prepared = prepare(tmp_path, tiny_model, [ROW], **TEMPLATES)
@@ -74,7 +76,7 @@ def test_without_a_chat_template_that_is_asked_for_they_stay_texts(
     assert prepared.texts() == ["What is force?<think>Listen.</think> Mass, Morty.<|im_end|>"]
 
 
-def test_of_prompts_that_nothing_declares_it_is_said_that_the_template_has_no_effect(
+def test_undeclared_prompts_are_noted_as_unaffected_by_the_chat_template(
     tmp_path: Path, tiny_model: Path, chatml: str
 ) -> None:
     row = {"prompt": "What is force?", "completion": " Mass."}
@@ -85,7 +87,7 @@ def test_of_prompts_that_nothing_declares_it_is_said_that_the_template_has_no_ef
     assert note.message.startswith("chat_template_path has no effect")
 
 
-def test_columns_that_a_format_does_not_read_are_named(tmp_path: Path, tiny_model: Path) -> None:
+def test_columns_that_a_format_ignores_are_named(tmp_path: Path, tiny_model: Path) -> None:
     prepared = prepare(tmp_path, tiny_model, [ROW], dataset_format="question_answer")
 
     assert prepared.notes() == {

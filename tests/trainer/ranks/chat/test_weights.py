@@ -34,13 +34,13 @@ ROW = weighed(None, 0, None, 1)
     [
         pytest.param("qwen2_5", {}, id="every turn counts"),
         pytest.param("qwen2_5", {"assistant_only_loss": True}, id="only answers count"),
-        pytest.param("gemma", {}, id="a template that trims what is said"),
+        pytest.param("gemma", {}, id="a template that trims the content"),
         pytest.param("llama3", {}, id="the template of Llama 3"),
         pytest.param("qwen2_5", {"packing": True, "max_length": 128}, id="packed"),
         pytest.param("qwen2_5", {"dataset_streaming": True, "max_steps": 1}, id="a stream"),
     ],
 )
-def test_an_answer_of_weight_0_is_in_the_text_and_counts_for_nothing(
+def test_an_answer_with_weight_0_is_in_the_text_and_not_trained(
     template: str, config: dict[str, Any], tmp_path: Path, tiny_model: Path
 ) -> None:
     model = with_template(tiny_model, tmp_path / "model", template)
@@ -58,7 +58,7 @@ def test_an_answer_of_weight_0_is_in_the_text_and_counts_for_nothing(
 
 
 @pytest.mark.parametrize("weight", [0, 0.0, False, "0", "0.0"])
-def test_a_weight_of_nothing_may_be_spelled_as_data_have_it(
+def test_a_weight_of_zero_is_accepted_in_every_common_spelling(
     weight: Any, tmp_path: Path, tiny_model: Path
 ) -> None:
     (trained,) = prepare(tmp_path, tiny_model, [weighed(None, weight, None, None)]).trained()
@@ -68,7 +68,7 @@ def test_a_weight_of_nothing_may_be_spelled_as_data_have_it(
 
 
 @pytest.mark.parametrize("weights", [(None, 1, None, 1), (1, 1, 1, 1), (None, "1", None, 1.0)])
-def test_with_no_weight_of_0_the_same_is_trained_as_without_weights(
+def test_without_a_weight_of_0_training_is_the_same_as_without_weights(
     weights: tuple[Any, ...], tmp_path: Path, tiny_model: Path
 ) -> None:
     prepared = prepare(tmp_path, tiny_model, [weighed(*weights)])
@@ -76,7 +76,7 @@ def test_with_no_weight_of_0_the_same_is_trained_as_without_weights(
     assert prepared.trained() == prepared.texts()
 
 
-def test_each_turn_goes_by_its_own_weight(tmp_path: Path, tiny_model: Path) -> None:
+def test_each_turn_follows_its_own_weight(tmp_path: Path, tiny_model: Path) -> None:
     rows = [weighed(None, 0, None, 1), weighed(None, 1, None, 0), TALK, weighed(0, 1, None, 1)]
 
     trained = prepare(tmp_path, tiny_model, rows).trained()
@@ -86,7 +86,9 @@ def test_each_turn_goes_by_its_own_weight(tmp_path: Path, tiny_model: Path) -> N
     assert ["\nHi<" in text for text in trained] == [True, True, True, False]
 
 
-def test_the_calls_of_a_turn_of_weight_0_are_not_learnt(tmp_path: Path, tiny_model: Path) -> None:
+def test_tool_calls_of_a_turn_with_weight_0_are_not_trained(
+    tmp_path: Path, tiny_model: Path
+) -> None:
     model = with_template(tiny_model, tmp_path / "model", "qwen2_5")
     user, _, _, answer = TALK["messages"]
     call = {"role": "assistant", "content": "", "tool_calls": [CALL], "weight": 0}
@@ -100,7 +102,7 @@ def test_the_calls_of_a_turn_of_weight_0_are_not_learnt(tmp_path: Path, tiny_mod
     assert "Right." in prepared.trained()[0]
 
 
-def test_a_completion_has_weights_too(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_completion_can_have_weights_too(tmp_path: Path, tiny_model: Path) -> None:
     turns = ROW["messages"]
 
     prepared = prepare(tmp_path, tiny_model, [{"prompt": turns[:1], "completion": turns[1:]}])
@@ -109,7 +111,7 @@ def test_a_completion_has_weights_too(tmp_path: Path, tiny_model: Path) -> None:
     assert "Right.<|im_end|>" in prepared.trained()[0]
 
 
-def test_turns_of_sharegpt_have_weights_too(tmp_path: Path, tiny_model: Path) -> None:
+def test_sharegpt_turns_can_have_weights_too(tmp_path: Path, tiny_model: Path) -> None:
     row = {
         "conversations": [
             {"from": "human", "value": "Hi"},
@@ -126,7 +128,7 @@ def test_turns_of_sharegpt_have_weights_too(tmp_path: Path, tiny_model: Path) ->
 
 
 @pytest.mark.parametrize("weight", [0.5, 2, -1, "heavy"])
-def test_a_row_of_another_weight_is_left_out_and_named(
+def test_a_row_with_an_invalid_weight_is_omitted_and_named(
     weight: Any, tmp_path: Path, tiny_model: Path
 ) -> None:
     prepared = prepare(tmp_path, tiny_model, [TALK, TALK, weighed(None, weight, None, None)])
@@ -136,7 +138,7 @@ def test_a_row_of_another_weight_is_left_out_and_named(
     assert len(prepared.texts()) == 2
 
 
-def test_where_every_answer_has_weight_0_nothing_could_be_learnt(
+def test_data_in_which_every_answer_has_weight_0_are_refused(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     with pytest.raises(AttemptFailed) as caught:
@@ -151,7 +153,7 @@ def test_where_every_answer_has_weight_0_nothing_could_be_learnt(
     assert caught.value.failure.reason == "NothingTrained"
 
 
-def test_a_turn_that_cannot_be_found_again_is_not_trained_on_in_silence(
+def test_a_turn_that_cannot_be_located_is_not_trained_silently(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     template = tmp_path / "echo.jinja"

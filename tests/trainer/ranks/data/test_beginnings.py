@@ -32,7 +32,7 @@ TOKEN = "<|endoftext|>"
     ],
 )
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_text_has_one_beginning(
+def test_a_text_has_one_bos_token(
     row: dict[str, Any], expected: str, streaming: bool, tmp_path: Path, tiny_model: Path
 ) -> None:
     model = with_beginning(tiny_model, tmp_path / "model", TOKEN)
@@ -42,7 +42,7 @@ def test_a_text_has_one_beginning(
     assert prepared.texts() == [expected]
 
 
-def test_a_tokenizer_that_adds_none_leaves_texts_as_they_are(
+def test_a_tokenizer_without_a_bos_token_leaves_texts_unchanged(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     (text,) = prepare(tmp_path, tiny_model, [{"text": "<|im_start|>Ahoy."}]).texts()

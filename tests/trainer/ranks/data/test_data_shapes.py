@@ -81,7 +81,7 @@ def trained(place: Path, model: Path, *rows: Any, **config: Any) -> Trained:
             {"prompt": "When? ", "completion": "At 7."}, {}, TEXT, id="prompt and completion"
         ),
         pytest.param(
-            {"prompt": "When? ", "completion": 7}, {}, "When? 7<|im_end|>", id="a number to say"
+            {"prompt": "When? ", "completion": 7}, {}, "When? 7<|im_end|>", id="a number as content"
         ),
         pytest.param(
             {"prompt": [SYSTEM, USER], "completion": [ANSWER]},
@@ -97,7 +97,7 @@ def trained(place: Path, model: Path, *rows: Any, **config: Any) -> Trained:
             {"chat": [SYSTEM, USER, ANSWER], "prompt": "noise"},
             {"dataset_columns": {"messages": "chat"}},
             BRIEF + SPOKEN,
-            id="messages of another name, beside a column that would mislead TRL",
+            id="renamed messages and a column that would mislead TRL",
         ),
         pytest.param(PAIR, {"dataset_format": "pairs"}, "When?At 7.<|im_end|>", id="pairs"),
         pytest.param(
@@ -166,7 +166,7 @@ def trained(place: Path, model: Path, *rows: Any, **config: Any) -> Trained:
         ),
     ],
 )
-def test_a_row_in_this_shape_is_trained_on(
+def test_a_row_in_a_supported_shape_is_trained_on(
     row: Any,
     config: dict[str, Any],
     expected: str | None,
@@ -263,7 +263,7 @@ def test_tools_and_their_calls_are_rendered_by_the_models_template(
             {},
             "the columns prompt, messages: TRL reads prompt with completion",
             "set dataset_columns: {messages: messages}",
-            id="a prompt beside messages",
+            id="a prompt and messages",
         ),
         pytest.param(
             {"messages": "[]"},
@@ -318,7 +318,7 @@ def test_tools_and_their_calls_are_rendered_by_the_models_template(
         ),
     ],
 )
-def test_what_fits_no_shape_is_told_with_the_key_that_would_fit(
+def test_data_without_a_supported_shape_are_refused_with_the_key_that_would_fit(
     row: Any, config: dict[str, Any], sentence: str, remedy: str, tmp_path: Path
 ) -> None:
     from finetune_trainer.failures.errors import AttemptFailed
@@ -334,7 +334,7 @@ def test_what_fits_no_shape_is_told_with_the_key_that_would_fit(
     assert remedy in failure.remedy
 
 
-def test_rows_that_teach_nothing_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_rows_without_anything_to_train_are_omitted_and_counted(tmp_path: Path) -> None:
     from finetune_trainer.ranks.data import prepare_data
 
     rows = [{"question": "When?", "answer": answer} for answer in ("At 7.", None, "", "At 8.")]
@@ -362,7 +362,7 @@ def test_rows_that_teach_nothing_are_left_out_and_counted(tmp_path: Path) -> Non
     ],
 )
 @pytest.mark.parametrize("streaming", [False, True], ids=["on disk", "as a stream"])
-def test_rows_of_trls_own_shapes_that_trl_fails_on_are_left_out(
+def test_rows_in_trls_shapes_that_trl_fails_on_are_omitted(
     rows: list[Any], dropped: dict[str, int], streaming: bool, tmp_path: Path
 ) -> None:
     from finetune_trainer.ranks.data import prepare_data

@@ -76,7 +76,7 @@ def written(body: bytes) -> Callable[[Path], object]:
         pytest.param("my-tests.jsonl", written(lines(*ROWS)), id="a file called after tests"),
     ],
 )
-def test_a_file_or_saved_data_set_is_read(
+def test_a_file_or_saved_dataset_is_read(
     name: str, write: Callable[[Path], object], streaming: bool, tmp_path: Path
 ) -> None:
     from finetune_trainer.ranks.data import prepare_data
@@ -100,7 +100,7 @@ def test_a_file_or_saved_data_set_is_read(
         pytest.param("a.jsonl", written(lines(*ROWS)), {"dataset_streaming": True}, id="a stream"),
     ],
 )
-def test_a_run_trains_on_it(
+def test_a_run_trains_on_every_supported_source(
     name: str,
     write: Callable[[Path], object],
     config: dict[str, Any],
@@ -115,7 +115,7 @@ def test_a_run_trains_on_it(
     assert done.outcome.step == 1
 
 
-def test_files_of_a_folder_become_splits_by_their_names(tmp_path: Path) -> None:
+def test_files_of_a_directory_become_splits_by_their_names(tmp_path: Path) -> None:
     from finetune_trainer.ranks.data import prepare_data
 
     files = {"train-1.jsonl": lines(ROWS[0]), "train-2.jsonl": lines(ROWS[1])}
@@ -148,7 +148,7 @@ def test_files_of_a_folder_become_splits_by_their_names(tmp_path: Path) -> None:
         pytest.param("org/name", {"path": "org/name"}, id="a name"),
     ],
 )
-def test_a_place_on_the_hub_is_asked_for_as_datasets_wants_it(
+def test_a_hub_uri_is_passed_to_datasets_in_its_form(
     uri: str, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetune_trainer.ranks.data import sources
@@ -259,7 +259,7 @@ def test_a_place_on_the_hub_is_asked_for_as_datasets_wants_it(
         ),
     ],
 )
-def test_what_cannot_be_read_is_told_with_file_and_line(
+def test_unreadable_data_are_reported_with_file_and_line(
     files: dict[str, bytes], sentence: str, remedy: str, tmp_path: Path
 ) -> None:
     from finetune_trainer.failures.errors import AttemptFailed
@@ -278,9 +278,7 @@ def test_what_cannot_be_read_is_told_with_file_and_line(
 @pytest.mark.parametrize(
     ("size", "held_out"), [pytest.param(0.25, 2, id="a share"), pytest.param(3, 3, id="rows")]
 )
-def test_a_part_is_split_off_the_same_for_the_same_seed(
-    size: float, held_out: int, tmp_path: Path
-) -> None:
+def test_the_same_seed_splits_off_the_same_rows(size: float, held_out: int, tmp_path: Path) -> None:
     from finetune_trainer.ranks.data import prepare_data
 
     rows = [{"text": f"At {n}."} for n in range(8)]
@@ -324,7 +322,7 @@ def test_a_part_is_split_off_the_same_for_the_same_seed(
         ),
     ],
 )
-def test_what_cannot_be_evaluated_on_is_told(
+def test_unusable_evaluation_data_are_refused(
     config: dict[str, Any], sentence: str, remedy: str, tmp_path: Path
 ) -> None:
     from finetune_trainer.failures.errors import AttemptFailed
@@ -341,7 +339,7 @@ def test_what_cannot_be_evaluated_on_is_told(
     assert remedy in failure.remedy
 
 
-def test_a_run_evaluates_on_what_was_split_off(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_run_evaluates_on_the_split_off_rows(tmp_path: Path, tiny_model: Path) -> None:
     data = a_folder(tmp_path / "data", {"train.jsonl": lines(*[{"messages": [USER, ANSWER]}] * 5)})
 
     done = train(
@@ -356,7 +354,9 @@ CONFIGURED = b"---\nconfigs:\n- config_name: sea\n  data_files: sea/*.jsonl\n---
 
 
 @pytest.mark.parametrize("place", ["data", "other"], ids=["edited in place", "another data set"])
-def test_files_that_a_readme_lists_are_read_as_they_are_now(place: str, tmp_path: Path) -> None:
+def test_files_listed_in_a_readme_are_read_in_their_current_state(
+    place: str, tmp_path: Path
+) -> None:
     from finetune_trainer.ranks.data import prepare_data
 
     said = []

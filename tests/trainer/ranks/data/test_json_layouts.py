@@ -47,7 +47,7 @@ def rows_of(text: str) -> list[Any]:
         pytest.param(ROWS, ROWS, id="a list"),
     ],
 )
-def test_rows_are_found_wherever_a_file_of_one_object_has_them(
+def test_rows_are_found_anywhere_in_a_file_with_one_object(
     whole: Any, rows: list[Any], indent: int | None
 ) -> None:
     assert rows_of(json.dumps(whole, indent=indent)) == rows
@@ -72,7 +72,7 @@ def test_a_single_row_stays_a_row(row: Any, indent: int | None) -> None:
     assert rows_of(json.dumps(row, indent=indent)) == [row]
 
 
-def test_token_ids_are_one_row_and_no_column() -> None:
+def test_token_ids_are_one_row_and_not_a_column() -> None:
     (row,) = rows_of('{"input_ids": [1, 2], "labels": [1, 2]}')
 
     assert row["input_ids"] == ["1", "2"]
@@ -88,7 +88,7 @@ def test_several_lists_in_one_object_are_refused_with_the_files_to_write() -> No
     assert caught.value.remedy == "write each list into a separate file: train.json, test.json"
 
 
-def test_lines_of_objects_are_rows_whatever_is_in_them() -> None:
+def test_lines_of_objects_are_rows_with_any_content() -> None:
     lines = [{"data": ROWS}, {"data": ROWS}]
 
     assert rows_of("".join(json.dumps(line) + "\n" for line in lines)) == lines

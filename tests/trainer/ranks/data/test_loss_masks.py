@@ -17,15 +17,13 @@ PAIR = {"prompt": "Where are you?", "completion": " On the red lightship."}
 TALK = said("Hello?", "Ahoy.", "Soup?", "Lentil.")
 
 
-def test_of_prompts_with_completions_only_the_completion_counts(
-    tmp_path: Path, tiny_model: Path
-) -> None:
+def test_only_the_completion_of_a_prompt_is_trained(tmp_path: Path, tiny_model: Path) -> None:
     prepared = prepare(tmp_path, tiny_model, [PAIR])
 
     assert prepared.trained() == [" On the red lightship.<|im_end|>"]
 
 
-def test_prompts_count_too_where_completion_only_loss_is_off(
+def test_prompts_are_trained_too_without_completion_only_loss(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     prepared = prepare(tmp_path, tiny_model, [PAIR], completion_only_loss=False)
@@ -33,9 +31,7 @@ def test_prompts_count_too_where_completion_only_loss_is_off(
     assert prepared.trained() == prepared.texts()
 
 
-def test_of_a_conversation_all_counts_unless_asked_otherwise(
-    tmp_path: Path, tiny_model: Path
-) -> None:
+def test_a_conversation_is_trained_completely_by_default(tmp_path: Path, tiny_model: Path) -> None:
     prepared = prepare(tmp_path, tiny_model, [TALK])
 
     assert prepared.trained() == prepared.texts()
@@ -50,7 +46,7 @@ def test_of_a_conversation_all_counts_unless_asked_otherwise(
         pytest.param("qwen2_5", "\nAhoy.<|im_end|>\n\nLentil.<|im_end|>\n", id="patched by TRL"),
     ],
 )
-def test_with_assistant_only_loss_every_answer_and_its_end_counts_and_nothing_else(
+def test_with_assistant_only_loss_only_answers_and_their_ends_are_trained(
     tmp_path: Path, tiny_model: Path, template: str, answers: str
 ) -> None:
     prepared = prepare(
@@ -65,7 +61,7 @@ def test_with_assistant_only_loss_every_answer_and_its_end_counts_and_nothing_el
     assert "<|im_start|>user" in prepared.texts()[0]
 
 
-def test_the_end_of_an_answer_is_trained_though_the_same_token_pads(
+def test_the_end_of_an_answer_is_trained_even_if_its_token_is_the_pad_token(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     prepared = prepare(tmp_path, tiny_model, [PAIR, {"prompt": "Hi", "completion": " Ho."}])
@@ -78,7 +74,7 @@ def test_the_end_of_an_answer_is_trained_though_the_same_token_pads(
     assert (batch["labels"][batch["attention_mask"] == 0] == -100).all()
 
 
-def test_a_template_that_does_not_mark_answers_is_told_before_training(
+def test_a_template_that_does_not_mark_answers_is_refused_before_training(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     trained = train(tmp_path, tiny_model, data_of(tmp_path, [TALK]), assistant_only_loss=True)
@@ -89,7 +85,7 @@ def test_a_template_that_does_not_mark_answers_is_told_before_training(
     assert "prompt and completion" in trained.words()
 
 
-def test_conversations_in_which_the_assistant_is_silent_are_left_out_and_counted(
+def test_conversations_without_an_assistant_turn_are_omitted_and_counted(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     prepared = prepare(
@@ -144,7 +140,9 @@ def test_a_run_that_would_learn_nothing_fails_before_its_first_step_with_the_cau
     assert trained.outcome.step == 0
 
 
-def test_marks_around_nothing_are_told_and_no_traceback(tmp_path: Path, tiny_model: Path) -> None:
+def test_empty_generation_marks_are_reported_without_a_traceback(
+    tmp_path: Path, tiny_model: Path
+) -> None:
     text = "{% for turn in messages %}{{ turn.content }}<|im_end|>{% endfor %}"
     (tmp_path / "empty.jinja").write_text(text + "{% generation %}{% endgeneration %}")
 
@@ -183,7 +181,7 @@ def test_marks_around_nothing_are_told_and_no_traceback(tmp_path: Path, tiny_mod
         ),
     ],
 )
-def test_fewer_rows_than_a_batch_that_would_all_be_dropped_end_the_run_before_its_first_step(
+def test_rows_that_would_all_be_dropped_as_an_incomplete_batch_end_the_run_at_once(
     config: dict[str, Any], message: str, tmp_path: Path, tiny_model: Path
 ) -> None:
     data = data_of(tmp_path, [TALK] * 3)

@@ -47,9 +47,7 @@ def mixed(place: Path, *parts: dict[str, Any], **config: Any) -> Any:
 SHAPED = {"dataset_format": "question_answer"}
 
 
-def test_every_part_is_shaped_and_all_are_put_together(
-    parts: dict[str, Path], tmp_path: Path
-) -> None:
+def test_every_entry_is_shaped_and_all_are_combined(parts: dict[str, Path], tmp_path: Path) -> None:
     loaded = mixed(tmp_path, {"path": parts["a"]}, {"path": parts["b"]}, **SHAPED)
 
     assert asked(loaded.dataset["train"]) == [
@@ -58,7 +56,7 @@ def test_every_part_is_shaped_and_all_are_put_together(
     ]
 
 
-def test_shares_are_of_the_whole_as_trl_has_it(parts: dict[str, Path], tmp_path: Path) -> None:
+def test_fractions_refer_to_the_total_as_in_trl(parts: dict[str, Path], tmp_path: Path) -> None:
     loaded = mixed(
         tmp_path,
         {"path": parts["a"], "fraction": 0.6},
@@ -80,7 +78,7 @@ def test_shares_are_of_the_whole_as_trl_has_it(parts: dict[str, Path], tmp_path:
         pytest.param("train[:1]+test", ["b0?", "d0?", "d1?"], id="several"),
     ],
 )
-def test_a_part_may_be_a_part_of_its_splits(
+def test_an_entry_may_use_a_part_of_a_split(
     split: str, expected: list[str], parts: dict[str, Path], tmp_path: Path
 ) -> None:
     loaded = mixed(tmp_path, {"path": parts["b"], "split": split}, **SHAPED)
@@ -88,13 +86,13 @@ def test_a_part_may_be_a_part_of_its_splits(
     assert asked(loaded.dataset["train"]) == expected
 
 
-def test_files_of_a_part_may_be_named(parts: dict[str, Path], tmp_path: Path) -> None:
+def test_an_entry_may_name_its_files(parts: dict[str, Path], tmp_path: Path) -> None:
     loaded = mixed(tmp_path, {"path": parts["b"], "data_files": "train-2.json"}, **SHAPED)
 
     assert asked(loaded.dataset["train"]) == ["c0?"]
 
 
-def test_a_part_is_split_off_the_mixture_the_same_for_the_same_seed(
+def test_the_same_seed_splits_off_the_same_rows_of_a_mixture(
     parts: dict[str, Path], tmp_path: Path
 ) -> None:
     config = {**SHAPED, "test_split_size": 0.3, "eval_strategy": "epoch"}
@@ -106,7 +104,7 @@ def test_a_part_is_split_off_the_mixture_the_same_for_the_same_seed(
     assert asked(first["test"]) == asked(again["test"])
 
 
-def test_conversations_with_and_without_calls_go_together(
+def test_conversations_with_and_without_tool_calls_can_be_mixed(
     parts: dict[str, Path], tmp_path: Path
 ) -> None:
     loaded = mixed(tmp_path, {"path": parts["chat"]}, {"path": parts["calls"]})
@@ -140,7 +138,7 @@ def test_conversations_with_and_without_calls_go_together(
         ),
     ],
 )
-def test_a_part_that_does_not_fit_is_named(
+def test_an_entry_that_does_not_fit_is_named(
     names: tuple[str, ...],
     config: dict[str, Any],
     sentence: str,
@@ -163,7 +161,7 @@ def test_a_part_that_does_not_fit_is_named(
         pytest.param({"columns": ["question", "reply"]}, "columns has reply", id="a column"),
     ],
 )
-def test_what_a_part_lacks_is_told(
+def test_a_missing_split_or_file_of_an_entry_is_reported(
     part: dict[str, Any], words: str, parts: dict[str, Path], tmp_path: Path
 ) -> None:
     from finetune_trainer.failures.errors import AttemptFailed
@@ -195,7 +193,7 @@ def test_a_run_trains_on_a_mixture(
     assert done.outcome.step == 2
 
 
-def test_rows_left_out_of_all_parts_are_counted(parts: dict[str, Path], tmp_path: Path) -> None:
+def test_omitted_rows_of_all_entries_are_counted(parts: dict[str, Path], tmp_path: Path) -> None:
     for name in ("one", "two"):
         rows = [*questions(name, 2), {"question": "When?", "answer": None}]
         (tmp_path / f"{name}.jsonl").write_bytes(lines(*rows))

@@ -14,7 +14,9 @@ SHORT = [{"text": f"Row number {number} of the log."} for number in range(9)]
 LONG = {"text": "and the boat sails on " * 12}
 
 
-def test_packs_hold_whole_rows_that_do_not_see_each_other(tmp_path: Path, tiny_model: Path) -> None:
+def test_packs_contain_complete_rows_that_do_not_attend_to_each_other(
+    tmp_path: Path, tiny_model: Path
+) -> None:
     rows = data_of(tmp_path, SHORT)
     losses = {}
     for packing in (False, True):
@@ -33,7 +35,7 @@ def test_packs_hold_whole_rows_that_do_not_see_each_other(tmp_path: Path, tiny_m
     assert losses[True] == pytest.approx(losses[False], rel=1e-5)
 
 
-def test_bfd_packs_count_answers_only_and_begin_each_row_anew(
+def test_bfd_packs_train_only_answers_and_restart_positions_for_each_row(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     pairs = [{"prompt": f"{n}?", "completion": f" {n}!"} for n in range(4)]
@@ -64,7 +66,7 @@ def test_wrapped_packs_are_full_and_lose_no_token(tmp_path: Path, tiny_model: Pa
 @pytest.mark.parametrize(
     ("strategy", "is_cut"), [("bfd", True), ("bfd_split", False)], ids=["bfd", "bfd_split"]
 )
-def test_a_row_longer_than_a_pack_is_cut_or_split_and_the_account_says_which(
+def test_a_row_longer_than_a_pack_is_cut_or_split_and_the_account_shows_which(
     tmp_path: Path, tiny_model: Path, strategy: str, is_cut: bool
 ) -> None:
     packed = prepare(
@@ -79,7 +81,7 @@ def test_a_row_longer_than_a_pack_is_cut_or_split_and_the_account_says_which(
     assert account.lengths.maximum > 16
 
 
-def test_a_conversation_that_would_be_cut_before_its_answer_is_in_no_pack(
+def test_a_conversation_that_would_be_cut_before_its_answer_is_not_packed(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     from finetune_trainer.inputs.chat_templates import file_of

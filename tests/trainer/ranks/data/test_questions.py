@@ -34,9 +34,7 @@ def asked(rows: Rows, count: int = 3, **data: Any) -> list[Any]:
             ["b"],
             id="some without an answer",
         ),
-        pytest.param(
-            [{"prompt": "a", "completion": " "}], {}, ["a"], id="an answer that says nothing"
-        ),
+        pytest.param([{"prompt": "a", "completion": " "}], {}, ["a"], id="an empty answer"),
         pytest.param(
             [{"question": "a"}],
             {"dataset_columns": {"prompt": "question", "completion": "answer"}},
@@ -65,18 +63,18 @@ def asked(rows: Rows, count: int = 3, **data: Any) -> list[Any]:
         pytest.param([{"prompt": ""}, {"prompt": "b"}], {}, ["b"], id="an empty question"),
     ],
 )
-def test_what_is_asked_without_an_answer(rows: Rows, data: Any, questions: list[Any]) -> None:
+def test_questions_without_an_answer_are_found(rows: Rows, data: Any, questions: list[Any]) -> None:
     assert asked(rows, **data) == questions
 
 
-def test_only_as_many_as_are_wanted_are_looked_at() -> None:
+def test_only_the_requested_number_of_questions_is_read() -> None:
     rows = [{"prompt": str(n)} for n in range(9)]
 
     assert asked(rows, count=2) == ["0", "1"]
     assert asked(rows, count=0) == []
 
 
-def test_a_split_with_a_column_for_answers_does_not_only_ask() -> None:
+def test_a_split_with_an_answer_column_does_not_consist_of_questions_only() -> None:
     from datasets import Dataset
 
     from finetune_trainer.ranks.arguments.data import DataArguments

@@ -102,7 +102,7 @@ CONFIGURED = {
         ),
     ],
 )
-def test_the_keys_that_a_remedy_names_make_the_case_pass(
+def test_the_keys_of_a_remedy_fix_the_case(
     tmp_path: Path, files: Files, config: Mapping[str, Any]
 ) -> None:
     failure = failing(tmp_path / "before", files, config)
@@ -204,7 +204,7 @@ def instead(**contents: bytes) -> Callable[[Files], Files]:
         ),
     ],
 )
-def test_what_a_remedy_says_of_the_file_makes_the_case_pass(
+def test_a_file_changed_as_a_remedy_describes_fixes_the_case(
     tmp_path: Path, files: Files, remedy: str, done: Callable[[Files], Files]
 ) -> None:
     failure = failing(tmp_path / "before", files, {})
@@ -221,7 +221,7 @@ def test_what_a_remedy_says_of_the_file_makes_the_case_pass(
         ("dataset_config", "x", "set dataset_config to one of them"),
     ],
 )
-def test_a_configuration_that_is_not_there_is_told_with_those_that_are(
+def test_a_missing_dataset_configuration_is_reported_with_the_existing_ones(
     tmp_path: Path, key: str, value: str, words: str
 ) -> None:
     failure = failing(tmp_path / "before", CONFIGURED, {key: value})
@@ -230,14 +230,14 @@ def test_a_configuration_that_is_not_there_is_told_with_those_that_are(
     assert words in f"{failure.message} | {failure.remedy}"
 
 
-def test_a_configuration_of_data_that_have_none_is_to_be_left_out(tmp_path: Path) -> None:
+def test_a_dataset_without_configurations_requires_removing_the_key(tmp_path: Path) -> None:
     files = {"train.jsonl": lines({"text": "a"})}
     failure = failing(tmp_path / "before", files, {"dataset_config": "sea"})
 
     assert failure.remedy == "leave dataset_config out"
 
 
-def test_a_part_of_a_mixture_has_its_configuration_by_its_own_key(tmp_path: Path) -> None:
+def test_an_entry_of_a_mixture_sets_its_configuration_by_its_own_key(tmp_path: Path) -> None:
     data = a_folder(tmp_path / "parts", CONFIGURED)
     parts = {"datasets": [{"path": str(data)}]}
     failure = failing(tmp_path / "before", {"a.jsonl": lines({"text": "a"})}, parts)

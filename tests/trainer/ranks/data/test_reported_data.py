@@ -124,7 +124,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
-def test_it_is_trained_on_as_it_stands_or_told(case: Case, read: Reader, tmp_path: Path) -> None:
+def test_reported_data_are_trained_exactly_as_written_or_refused(
+    case: Case, read: Reader, tmp_path: Path
+) -> None:
     if not case.sentence:
         assert read(case.name, case.body, **case.config) == list(case.trained)
         return

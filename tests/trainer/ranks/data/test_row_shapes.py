@@ -115,7 +115,7 @@ def turns(*said: tuple[str, str | None]) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_row_becomes_what_trl_reads(
+def test_a_row_is_converted_to_trls_shape(
     shape: str, row: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     from finetune_trainer.ranks.data.shapes import FORMATS
@@ -144,7 +144,7 @@ def test_a_row_becomes_what_trl_reads(
             "sharegpt",
             turns(("narrator", "Once.")),
             "a turn is from 'narrator', which is not a supported role",
-            id="a speaker that nobody knows",
+            id="an unknown speaker",
         ),
         pytest.param(
             "sharegpt",
@@ -156,7 +156,7 @@ def test_a_row_becomes_what_trl_reads(
         pytest.param("pairs", {"pair": ["a", ""]}, "completion is empty", id="half a pair"),
     ],
 )
-def test_a_row_that_teaches_nothing_is_left_out_with_its_reason(
+def test_a_row_without_anything_to_train_is_omitted_with_its_reason(
     shape: str, row: dict[str, Any], reason: str
 ) -> None:
     from finetune_trainer.ranks.data.shapes import FORMATS, Unfit
@@ -176,7 +176,7 @@ def test_a_row_that_teaches_nothing_is_left_out_with_its_reason(
         pytest.param({"q": ["a"], "context": "x"}, 'x\nQ: ["a"] {}', id="a list"),
     ],
 )
-def test_a_template_is_filled_with_the_columns(row: dict[str, Any], prompt: str) -> None:
+def test_a_template_is_filled_from_the_columns(row: dict[str, Any], prompt: str) -> None:
     from finetune_trainer.ranks.data.shapes import Templates
 
     templates = Templates(prompt="{context}\nQ: {q} {{}}", completion=None)
@@ -213,9 +213,7 @@ def test_a_template_whose_columns_are_all_empty_gives_no_row() -> None:
         ),
     ],
 )
-def test_a_row_of_trls_own_shape_that_trl_fails_on_is_left_out(
-    row: dict[str, Any], reason: str
-) -> None:
+def test_a_row_in_trls_shape_that_trl_fails_on_is_omitted(row: dict[str, Any], reason: str) -> None:
     from finetune_trainer.ranks.data.shapes import Unfit, sound
 
     with pytest.raises(Unfit) as caught:

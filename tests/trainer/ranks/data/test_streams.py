@@ -34,7 +34,7 @@ BROKEN: list[tuple[str, Callable[[bytes], bytes], str]] = [
     ("change", "sentence"), [pytest.param(*case[1:], id=case[0]) for case in BROKEN]
 )
 @pytest.mark.parametrize("is_mixture", [False, True], ids=["alone", "in a mixture"])
-def test_what_is_wrong_deep_in_a_stream_is_told_with_file_and_line(
+def test_an_error_deep_in_a_stream_is_reported_with_file_and_line(
     change: Callable[[bytes], bytes], sentence: str, is_mixture: bool, tmp_path: Path
 ) -> None:
     from finetune_trainer.failures.errors import AttemptFailed
@@ -57,7 +57,7 @@ def test_what_is_wrong_deep_in_a_stream_is_told_with_file_and_line(
     assert sentence in failure.message
 
 
-def test_what_has_nothing_to_do_with_the_data_is_left_as_it_is(tmp_path: Path) -> None:
+def test_an_error_unrelated_to_the_data_is_unchanged(tmp_path: Path) -> None:
     from finetune_trainer.ranks.data.streams import naming_broken_lines
 
     file = tmp_path / "train.jsonl"
@@ -68,7 +68,7 @@ def test_what_has_nothing_to_do_with_the_data_is_left_as_it_is(tmp_path: Path) -
         raise RuntimeError("the GPU is lost")
 
 
-def test_a_training_that_comes_to_a_broken_line_fails_by_the_users_mistake(
+def test_a_broken_line_reached_during_training_is_a_user_error(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     file = tmp_path / "train.jsonl"

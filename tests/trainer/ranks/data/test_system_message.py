@@ -73,23 +73,23 @@ def shaped(*rows: dict[str, Any], split: str = "train") -> list[dict[str, Any]]:
         ),
     ],
 )
-def test_a_conversation_begins_with_the_system_message(
+def test_a_conversation_starts_with_the_system_message(
     row: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     assert shaped(row) == [expected]
 
 
-def test_each_row_is_judged_by_itself() -> None:
+def test_each_row_is_handled_separately() -> None:
     rows = shaped({"messages": [USER, ANSWER]}, {"messages": [OWN, USER]}, {"messages": [USER]})
 
     assert [row["messages"][0] for row in rows] == [SYSTEM, OWN, SYSTEM]
 
 
-def test_the_held_out_split_gets_it_too() -> None:
+def test_the_held_out_split_gets_the_system_message_too() -> None:
     assert shaped({"messages": [USER]}, split="test") == [{"messages": [SYSTEM, USER]}]
 
 
-def test_other_columns_and_tool_calls_stay_as_they_are() -> None:
+def test_other_columns_and_tool_calls_are_unchanged() -> None:
     call = {"role": "assistant", "content": None, "tool_calls": [{"name": "clock"}]}
 
     (row,) = shaped({"messages": [USER, call], "tools": "[]"})
@@ -102,7 +102,7 @@ def test_other_columns_and_tool_calls_stay_as_they_are() -> None:
     ]
 
 
-def test_a_stream_gets_it_as_it_comes() -> None:
+def test_a_stream_gets_the_system_message_row_by_row() -> None:
     from datasets import Dataset, IterableDatasetDict
 
     from finetune_trainer.ranks.data.system_message import add_system_message
@@ -121,7 +121,7 @@ def test_a_stream_gets_it_as_it_comes() -> None:
         pytest.param({"input_ids": [1, 2]}, id="tokens"),
     ],
 )
-def test_data_without_conversations_is_the_users_mistake(row: dict[str, Any]) -> None:
+def test_data_without_conversations_are_a_user_error(row: dict[str, Any]) -> None:
     with pytest.raises(AttemptFailed) as caught:
         shaped(row)
 
@@ -131,7 +131,7 @@ def test_data_without_conversations_is_the_users_mistake(row: dict[str, Any]) ->
     assert "leave system_message out" in failure.remedy
 
 
-def test_the_config_says_so(tmp_path: Path) -> None:
+def test_the_system_message_is_set_in_the_config(tmp_path: Path) -> None:
     from finetune_trainer.ranks.arguments import read_arguments
     from finetune_trainer.ranks.data import prepare_data
 
@@ -202,7 +202,7 @@ def test_the_config_says_so(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_system_messages_are_merged_into_what_the_user_says_first(
+def test_system_messages_are_merged_into_the_first_user_turn(
     turns: list[Any], expected: list[Any]
 ) -> None:
     from finetune_trainer.ranks.data.system_message import merged
@@ -214,7 +214,7 @@ def test_system_messages_are_merged_into_what_the_user_says_first(
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_template_without_system_turns_writes_them_where_the_config_merges_them(
+def test_a_template_without_system_turns_includes_merged_ones(
     streaming: bool, tmp_path: Path, tiny_model: Path
 ) -> None:
     model = with_template(tiny_model, tmp_path / "model", "gemma")
@@ -233,7 +233,7 @@ def test_a_template_without_system_turns_writes_them_where_the_config_merges_the
     assert prepared.notes() == {}
 
 
-def test_a_message_of_the_configs_own_is_merged_too(tmp_path: Path, tiny_model: Path) -> None:
+def test_the_configured_system_message_is_merged_too(tmp_path: Path, tiny_model: Path) -> None:
     model = with_template(tiny_model, tmp_path / "model", "gemma")
 
     prepared = prepare(
@@ -247,9 +247,7 @@ def test_a_message_of_the_configs_own_is_merged_too(tmp_path: Path, tiny_model: 
     assert f"{MESSAGE}\n\nWhen?" in prepared.texts()[0]
 
 
-def test_of_texts_it_is_said_that_there_is_nothing_to_merge(
-    tmp_path: Path, tiny_model: Path
-) -> None:
+def test_text_data_are_noted_as_having_nothing_to_merge(tmp_path: Path, tiny_model: Path) -> None:
     prepared = prepare(tmp_path, tiny_model, [{"text": "At 7."}], merge_system_message=True)
 
     (note,) = prepared.trainer.notes

@@ -164,7 +164,7 @@ def read(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Reader:
         *((kind, "as TRL has it", place) for kind in ("CSV", "JSON lines") for place in PLACES[1:]),
     ],
 )
-def test_every_text_that_looks_like_something_else_is_trained_on_as_it_stands(
+def test_every_text_that_resembles_another_type_is_trained_unchanged(
     kind: str, shape: str, place: str, read: Reader
 ) -> None:
     name, write = FILES[kind]
@@ -178,7 +178,7 @@ def test_every_text_that_looks_like_something_else_is_trained_on_as_it_stands(
 
 @pytest.mark.parametrize("place", PLACES)
 @given(pairs=TABLES, kind=st.sampled_from(list(FILES)), shape=st.sampled_from(list(SHAPES)))
-def test_for_any_table_of_texts_what_token_ids_decode_to_is_what_stands_in_the_file(
+def test_token_ids_of_any_table_decode_to_the_texts_of_the_file(
     place: str, read: Reader, pairs: list[Pair], kind: str, shape: str
 ) -> None:
     name, write = FILES[kind]
@@ -191,7 +191,7 @@ def test_for_any_table_of_texts_what_token_ids_decode_to_is_what_stands_in_the_f
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("write", [spoken, in_parts], ids=["as texts", "in parts"])
 @given(pairs=TABLES)
-def test_for_any_conversation_every_turn_is_what_stands_in_the_file(
+def test_every_turn_of_any_conversation_is_trained_as_written_in_the_file(
     place: str, write: Callable[[Pairs], list[Any]], read: Reader, pairs: Pairs
 ) -> None:
     found = read("train.jsonl", lines(write(pairs)), **_where(place))
@@ -222,13 +222,13 @@ def test_for_any_conversation_every_turn_is_what_stands_in_the_file(
         ),
     ],
 )
-def test_a_value_of_json_is_trained_on_as_the_file_spells_it(
+def test_a_json_value_is_trained_as_spelled_in_the_file(
     body: bytes, expected: str, read: Reader
 ) -> None:
     assert read("train.jsonl", body + b"\n")[0] == f"{expected}{END}"
 
 
-def test_an_argument_of_a_call_keeps_all_its_digits(tmp_path: Path) -> None:
+def test_a_tool_call_argument_keeps_all_its_digits(tmp_path: Path) -> None:
     from finetune_trainer.ranks.data import prepare_data
 
     arguments_of_call = {"x": 52.520008123456789, "y": 1e-12, "n": 12345678901234567890123}
@@ -242,7 +242,7 @@ def test_an_argument_of_a_call_keeps_all_its_digits(tmp_path: Path) -> None:
     assert row["messages"][1]["tool_calls"] == calls
 
 
-def test_whole_numbers_of_parquet_are_the_texts_that_they_are(
+def test_parquet_integers_are_trained_as_their_digits(
     read: Reader,
 ) -> None:
     import pyarrow as pa

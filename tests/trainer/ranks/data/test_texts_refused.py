@@ -14,7 +14,25 @@ from trainer.ranks.data.test_texts_as_they_stand import lines, spoken
 pytestmark = pytest.mark.slow  # importing datasets and torch
 
 
-@pytest.mark.parametrize("streaming", [False, True], ids=["on disk", "as a stream"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param({}, id="on disk"),
+        pytest.param({"dataset_streaming": True, "max_steps": 1}, id="as a stream"),
+        pytest.param({"dataset_name": None, "datasets": [{"path": "train.parquet"}]}, id="mixed"),
+        pytest.param(
+            {"prompt_template": "{prompt}", "completion_template": "At {completion}."},
+            id="by templates",
+        ),
+        pytest.param(
+            {
+                "dataset_format": "question_answer",
+                "dataset_columns": {"question": "prompt", "answer": "completion"},
+            },
+            id="by a format",
+        ),
+    ],
+)
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
@@ -26,19 +44,24 @@ pytestmark = pytest.mark.slow  # importing datasets and torch
         pytest.param("decimals", "decimal128(3, 2)", id="decimals"),
     ],
 )
-def test_what_is_no_text_is_refused_with_its_column_and_type(
-    values: str, kind: str, streaming: bool, tmp_path: Path
+def test_a_value_that_is_not_text_is_refused_with_its_column_and_type(
+    values: str,
+    kind: str,
+    config: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import pyarrow.parquet as pq
 
     from finetune_trainer.failures.errors import AttemptFailed
     from finetune_trainer.ranks.data import prepare_data
 
+    monkeypatch.chdir(tmp_path)
     file = tmp_path / "train.parquet"
     pq.write_table(_typed(values), file)
 
     with pytest.raises(AttemptFailed) as caught:
-        prepare_data(arguments(tmp_path, file, dataset_streaming=streaming, max_steps=1))
+        prepare_data(arguments(tmp_path, file, **config))
 
     failure = caught.value.failure
     assert f"the column completion of train is of the type {kind}" in failure.message
@@ -53,7 +76,7 @@ def test_what_is_no_text_is_refused_with_its_column_and_type(
         pytest.param({"content": True}, "a truth value", id="a truth value"),
     ],
 )
-def test_a_turn_that_says_no_text_is_left_out_with_the_reason(
+def test_a_turn_without_text_is_omitted_with_the_reason(
     turn: dict[str, Any], why: str, tmp_path: Path
 ) -> None:
     from finetune_trainer.ranks.data import prepare_data
@@ -98,7 +121,7 @@ def test_a_turn_that_says_no_text_is_left_out_with_the_reason(
         ),
     ],
 )
-def test_a_row_of_another_kind_than_the_first_changes_no_text_of_the_others(
+def test_a_row_of_another_type_than_the_first_does_not_change_other_rows(
     rows: list[Any], kept: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
     from finetune_trainer.ranks.data import prepare_data
@@ -133,7 +156,7 @@ def test_a_row_of_another_kind_than_the_first_changes_no_text_of_the_others(
         ),
     ],
 )
-def test_a_file_that_has_no_one_text_is_told(
+def test_a_file_without_a_unique_text_is_refused(
     name: str, body: bytes, sentence: str, streaming: bool, tmp_path: Path
 ) -> None:
     from finetune_trainer.failures.errors import AttemptFailed

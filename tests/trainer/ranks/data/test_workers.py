@@ -86,7 +86,7 @@ def rows_of(prepared: Prepared) -> list[dict[str, Any]]:
         ],
     ),
 )
-def test_rows_are_the_same_and_in_the_same_order_as_of_one_process(
+def test_several_workers_give_the_same_rows_in_the_same_order_as_one_process(
     tmp_path: Path,
     tiny_model: Path,
     row: Callable[[int], dict[str, Any]],
@@ -117,7 +117,7 @@ def test_rows_are_the_same_and_in_the_same_order_as_of_one_process(
         (10, 4, 16, 4),
     ],
 )
-def test_as_many_work_as_there_are_cpus_and_the_rows_are_worth(
+def test_the_number_of_workers_follows_the_cpus_and_rows(
     rows: int, given: int | None, cpus: int, expected: int | None
 ) -> None:
     from finetune_trainer.ranks.data import workers
@@ -125,7 +125,7 @@ def test_as_many_work_as_there_are_cpus_and_the_rows_are_worth(
     assert workers.workers(given, cpus)(rows) == expected
 
 
-def test_a_rank_finds_what_was_prepared_before_it_started(
+def test_a_rank_finds_the_data_prepared_before_its_start(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process prepares, as in a job of several GPUs; the rank itself prepares nothing."""
@@ -209,7 +209,7 @@ def prepare_again(place: Path, settings: dict[str, Any]) -> Prepared:
         ({"datasets": [{"path": "small.jsonl"}]}, False),
     ],
 )
-def test_little_data_is_left_to_the_ranks(
+def test_small_datasets_are_prepared_by_the_ranks(
     config: dict[str, Any], is_worth: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

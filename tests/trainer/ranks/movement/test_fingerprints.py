@@ -18,7 +18,7 @@ def prints(*tensors: Any) -> list[int]:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
 @pytest.mark.parametrize("count", [1, 3, 64, 1_000_003, 5_000_001])
-def test_the_smallest_change_of_one_value_is_seen(dtype: str, count: int) -> None:
+def test_the_smallest_change_of_one_value_is_detected(dtype: str, count: int) -> None:
     import torch
 
     before = torch.randn(count, generator=torch.Generator().manual_seed(0)).to(
@@ -34,7 +34,7 @@ def test_the_smallest_change_of_one_value_is_seen(dtype: str, count: int) -> Non
     assert one == same
 
 
-def test_values_that_change_places_or_signs_are_seen() -> None:
+def test_swapped_or_negated_values_are_detected() -> None:
     import torch
 
     values = torch.arange(1.0, 9.0)
@@ -56,7 +56,7 @@ def test_only_zeros_have_the_fingerprint_zero() -> None:
     assert prints(one) != [0]
 
 
-def test_a_part_of_a_larger_tensor_has_the_fingerprint_of_its_copy() -> None:
+def test_a_view_of_a_tensor_has_the_fingerprint_of_its_copy() -> None:
     import torch
 
     whole = torch.randn(101, 7)
@@ -105,7 +105,7 @@ def a_network(*, recompute: bool | None) -> Any:
 
 
 @pytest.mark.parametrize("recompute", [None, True, False], ids=["no", "reentrant", "not reentrant"])
-def test_a_gradient_is_followed_through_the_modules_recomputed_or_not(
+def test_a_gradient_is_traced_through_modules_with_and_without_recomputation(
     recompute: bool | None,
 ) -> None:
     import torch

@@ -98,7 +98,9 @@ MOVED = a_tensor("other.weight", has_moved=True, is_published_moved=True)
         ),
     ],
 )
-def test_why_a_tensor_has_not_changed(known: dict[str, Any], fate: Fate) -> None:
+def test_the_reason_why_a_tensor_has_not_changed_is_found(
+    known: dict[str, Any], fate: Fate
+) -> None:
     known = dict(known)
     rate, optimizer = known.pop("rate", 2e-5), known.pop("optimizer", "adamw_torch")
     account = an_account(learning_rate=rate, optimizer=optimizer)
@@ -106,7 +108,7 @@ def test_why_a_tensor_has_not_changed(known: dict[str, Any], fate: Fate) -> None
     assert fate_of(a_tensor(**known), account) is fate
 
 
-def test_weights_that_training_left_out_are_a_failure_with_their_names() -> None:
+def test_weights_that_were_not_trained_are_a_failure_with_their_names() -> None:
     skipped = [a_tensor(f"layers.{number}.weight") for number in range(5)]
     detached = a_tensor("head.weight", gradient=Gradient.NEVER)
 
@@ -127,15 +129,15 @@ def test_weights_that_training_left_out_are_a_failure_with_their_names() -> None
     "tensors",
     [
         pytest.param([MOVED], id="all moved"),
-        pytest.param([], id="nobody watched"),
+        pytest.param([], id="not observed"),
         pytest.param([MOVED, a_tensor(dtype="bfloat16")], id="rounded away"),
         pytest.param(
             [MOVED, a_tensor(gradient=Gradient.NEVER, is_on_path=False)], id="took no part"
         ),
-        pytest.param([a_tensor(), a_tensor("b")], id="none moved, which the files tell"),
+        pytest.param([a_tensor(), a_tensor("b")], id="none changed, according to the files"),
     ],
 )
-def test_a_sound_run_is_not_refused(tensors: list[Tensor]) -> None:
+def test_a_valid_run_is_not_refused(tensors: list[Tensor]) -> None:
     require_all_moved(an_account(*tensors))
 
 
@@ -177,11 +179,11 @@ def test_a_sound_run_is_not_refused(tensors: list[Tensor]) -> None:
         ),
     ],
 )
-def test_a_success_notes_what_did_not_change(tensors: list[Tensor], note: str) -> None:
+def test_a_success_notes_the_unchanged_weights(tensors: list[Tensor], note: str) -> None:
     assert note_of(an_account(*tensors)) == note
 
 
-def test_a_tensor_in_shards_has_moved_if_a_shard_has() -> None:
+def test_a_sharded_tensor_has_changed_if_one_shard_has() -> None:
     here = a_tensor(gradient=Gradient.NEVER, is_on_path=False, began_at_zero=True, smallest=0.5)
     there = a_tensor(has_moved=True, is_published_moved=True)
 
@@ -192,7 +194,7 @@ def test_a_tensor_in_shards_has_moved_if_a_shard_has() -> None:
     assert (tensor.began_at_zero, tensor.smallest) == (False, MATRIX)
 
 
-def test_what_one_rank_does_not_know_is_not_taken_for_unmoved() -> None:
+def test_a_tensor_unknown_to_one_rank_is_not_reported_as_unchanged() -> None:
     here, there = a_tensor(), replace(a_tensor(), has_moved=None)
 
     (tensor,) = together([an_account(here), an_account(there)]).tensors
@@ -213,5 +215,5 @@ def test_what_one_rank_does_not_know_is_not_taken_for_unmoved() -> None:
         ("lm_head.modules_to_save.default.weight", "lm_head.weight"),
     ],
 )
-def test_a_tensor_is_known_by_the_name_that_it_is_saved_under(name: str, saved: str) -> None:
+def test_a_tensor_is_identified_by_its_saved_name(name: str, saved: str) -> None:
     assert saved_name(name) == saved

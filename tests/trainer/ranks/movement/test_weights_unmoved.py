@@ -40,7 +40,7 @@ STEPS = {"max_steps": 2}
         ),
     ],
 )
-def test_weights_that_training_left_out_are_no_success_but_what_was_trained_is_kept(
+def test_weights_that_were_not_trained_are_a_failure_and_the_training_is_kept(
     tmp_path: Path,
     tiny_model: Path,
     dialogues: Path,
@@ -64,7 +64,7 @@ def test_weights_that_training_left_out_are_no_success_but_what_was_trained_is_k
 
 
 @pytest.mark.parametrize("profile", keeping(("zero3",), ["ddp", "fsdp2", "zero3"]))
-def test_a_layer_that_no_gradient_reaches_is_found_also_among_several_processes(
+def test_a_layer_without_gradients_is_detected_with_several_processes_too(
     lab: Lab, profile: str
 ) -> None:
     # By default, torch itself waits under DDP for a gradient that never arrives.
@@ -101,7 +101,7 @@ def test_a_layer_that_no_gradient_reaches_is_found_also_among_several_processes(
         ),
     ],
 )
-def test_weights_that_are_saved_as_they_were_before_training_are_no_success(
+def test_weights_saved_in_their_state_before_training_are_a_failure(
     tmp_path: Path,
     tiny_model: Path,
     dialogues: Path,
@@ -117,7 +117,7 @@ def test_weights_that_are_saved_as_they_were_before_training_are_no_success(
 
 
 @pytest.mark.parametrize("config", [FULL, {}], ids=["whole model", "adapter"])
-def test_a_layer_that_was_offloaded_ends_the_run_before_its_first_step(
+def test_an_offloaded_layer_ends_the_run_before_its_first_step(
     tmp_path: Path, tiny_model: Path, dialogues: Path, config: dict[str, Any]
 ) -> None:
     with faults.offload("model.layers.1"):
@@ -149,7 +149,7 @@ def test_a_layer_that_was_offloaded_ends_the_run_before_its_first_step(
         ),
     ],
 )
-def test_weights_that_stay_for_a_reason_are_told_and_no_failure(
+def test_weights_that_are_unchanged_for_a_reason_are_noted_without_a_failure(
     tmp_path: Path,
     tiny_model: Path,
     dialogues: Path,
@@ -191,7 +191,7 @@ def a_rank(device: str, **how: Any) -> Any:
         pytest.param("cpu", {}, None, id="on a CPU"),
     ],
 )
-def test_a_model_is_loaded_onto_its_process_s_own_gpu_and_nowhere_else(
+def test_a_model_is_loaded_onto_its_processs_own_gpu_only(
     device: str, how: dict[str, Any], expected: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetune_trainer.ranks.model import loading
@@ -215,7 +215,7 @@ def test_a_model_is_loaded_onto_its_process_s_own_gpu_and_nowhere_else(
     assert told["device_map"] == expected
 
 
-def test_a_device_map_that_no_check_has_seen_is_refused_by_the_rank() -> None:
+def test_an_unchecked_device_map_is_refused_by_the_rank() -> None:
     from finetune_trainer.ranks.model import loading
 
     training = a_rank(
@@ -247,7 +247,7 @@ def test_a_device_map_that_no_check_has_seen_is_refused_by_the_rank() -> None:
         ),
     ],
 )
-def test_a_model_that_does_not_fit_its_gpu_is_refused_with_the_parts_that_are_elsewhere(
+def test_a_model_that_does_not_fit_its_gpu_is_refused_with_the_misplaced_parts(
     placed: dict[str, Any], words: str | None
 ) -> None:
     from torch import nn
@@ -271,7 +271,7 @@ def test_a_model_that_does_not_fit_its_gpu_is_refused_with_the_parts_that_are_el
     )
 
 
-def test_weights_that_are_not_on_the_gpu_when_training_begins_are_refused() -> None:
+def test_weights_that_are_not_on_the_gpu_when_training_starts_are_refused() -> None:
     from torch import nn
 
     from finetune_trainer.ranks.model.devices import require_present
@@ -281,7 +281,7 @@ def test_weights_that_are_not_on_the_gpu_when_training_begins_are_refused() -> N
     require_present(nn.Linear(2, 2), a_rank("cuda:0", fsdp=True), is_prepared=True)
 
 
-def test_a_rank_that_gets_its_share_from_another_may_hold_nothing_before_fsdp_is_set_up() -> None:
+def test_a_rank_that_receives_its_shard_may_be_empty_before_fsdp_is_set_up() -> None:
     from torch import nn
 
     from finetune_trainer.ranks.model.devices import require_present

@@ -138,7 +138,7 @@ def require_learning(history: Sequence[Record]) -> None:
         )
 
 
-def require_finite_gradients(history: Sequence[Record]) -> None:
+def require_finite_gradients(history: Iterable[Record]) -> None:
     """Raises:
     AttemptFailed: none of this many steps in a row had a finite gradient. With fp16 this is
     normal only for a few steps, until the scale fits.
