@@ -37,9 +37,9 @@ def ends(installation: Installation, jobs: Jobs) -> dict[str, Resource]:
 
 
 def a_small_job(name: str, **config: str | int) -> Resource:
-    """Three of them fit on the node together."""
+    """Three of them fit on the node together, with one thread each."""
     job = a_short_job(name, steps=STEPS, **config)
-    job["spec"]["resources"]["memory"] = "4Gi"
+    job["spec"]["resources"] |= {"memory": "4Gi", "limits": {"cpu": 1}}
     return job
 
 
