@@ -25,6 +25,7 @@ from support.factories import (
     seconds,
 )
 from support.fake_cluster import Crash, FakeCluster
+from support.long_form import keeping
 
 
 def go(cluster: FakeCluster, now: datetime = NOW) -> Reconciled | None:
@@ -334,7 +335,10 @@ def survive(cluster: FakeCluster, now: datetime) -> None:
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
-@pytest.mark.parametrize(("scenes", "end"), LIVES)
+@pytest.mark.parametrize(
+    ("scenes", "end"),
+    keeping(("user error", "interrupted once", "killed without a trace"), LIVES),
+)
 def test_killed_around_any_write_each_attempt_has_one_job_and_the_job_ends(
     scenes: list[Scene], end: str, nodes: int
 ) -> None:

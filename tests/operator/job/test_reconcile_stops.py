@@ -24,6 +24,7 @@ from support.factories import (
     seconds,
 )
 from support.fake_cluster import Crash, FakeCluster
+from support.long_form import keeping
 
 Scene = Callable[[FakeCluster, datetime], None]
 
@@ -165,7 +166,10 @@ def records(cluster: FakeCluster) -> list[tuple[Any, ...]]:
     ]
 
 
-@pytest.mark.parametrize(("scenes", "phase", "attempts"), LIVES)
+@pytest.mark.parametrize(
+    ("scenes", "phase", "attempts"),
+    keeping(("suspended and resumed", "before it ran", "a new token"), LIVES),
+)
 def test_a_job_ends_the_same_however_often_the_operator_is_killed(
     scenes: list[Scene], phase: str, attempts: list[tuple[Any, ...]]
 ) -> None:

@@ -10,6 +10,7 @@ from finetune_operator.schedule.due import Due, Timetable, find_due, find_next
 from finetune_spec.cron.expression import parse_cron
 from finetune_spec.cron.zones import find_zone
 from support.hostile import quickly
+from support.long_form import keeping
 
 NOW = datetime(2026, 5, 4, 12, 0, 30, tzinfo=UTC)
 
@@ -27,7 +28,9 @@ def newest_by_hand(schedule: Timetable, span: timedelta) -> datetime | None:
     return found
 
 
-@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Australia/Lord_Howe"])
+@pytest.mark.parametrize(
+    "zone", keeping(("Europe/Berlin",), ["UTC", "Europe/Berlin", "Australia/Lord_Howe"])
+)
 @pytest.mark.parametrize("since", [datetime(1970, 1, 31, 23, 58, tzinfo=UTC)])
 @pytest.mark.parametrize(
     "text",

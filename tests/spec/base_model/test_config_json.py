@@ -365,7 +365,6 @@ NOTHING: list[Any] = [None, 0, -1, 10**30, "text", [], [None], [[]], {}, {"a": {
 
 
 @pytest.mark.parametrize("key", [*LLAMA, "text_config", "quantization_config", "auto_map"])
-@pytest.mark.parametrize("value", NOTHING, ids=str)
 @pytest.mark.parametrize(
     "config",
     [
@@ -376,7 +375,7 @@ NOTHING: list[Any] = [None, 0, -1, 10**30, "text", [], [None], [[]], {}, {"a": {
     ],
     ids=["whole", "LoRA", "named targets", "an expression"],
 )
-def test_any_content_of_a_hubs_config_json_is_handled(
-    key: str, value: Any, config: Mapping[str, Any]
-) -> None:
-    assert all(len(found) < 2_000 for found in told(config, {**LLAMA, key: value}))
+def test_any_content_of_a_hubs_config_json_is_handled(key: str, config: Mapping[str, Any]) -> None:
+    for value in NOTHING:
+        problems = told(config, {**LLAMA, key: value})
+        assert all(len(problem) < 2_000 for problem in problems), value
