@@ -43,7 +43,7 @@ def next_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def lived_through(installation: Installation, jobs: Jobs, next_version: Path) -> Resource:
     """The observations after each step, while one job trains."""
-    name = jobs.apply(a_short_job("lives-through", steps=120))
+    name = jobs.apply(a_short_job("lives-through", steps=70))
     jobs.wait_for_step(name, 3)
 
     def look() -> Resource:
@@ -101,7 +101,7 @@ def test_a_job_keeps_training_during_upgrade_rollback_and_uninstall(
 
     assert status["phase"] == "Succeeded", status
     assert len(pods) == len(status["attempts"]) == 1
-    assert status["progress"]["step"] == 120
+    assert status["progress"]["step"] == 70
 
 
 @pytest.mark.parametrize(
