@@ -6,20 +6,7 @@ from typing import Any
 
 import pytest
 
-from finetune_spec.base_model import check_base_model
-from finetune_spec.config import Context, read_config
-
-LORA = {"use_peft": True}
-
-
-def of(model_type: str, architecture: str) -> dict[str, Any]:
-    return {"model_type": model_type, "architectures": [architecture]}
-
-
-def told(config: Mapping[str, Any], model: Mapping[str, Any]) -> list[str]:
-    context = Context(model=model)
-    read = read_config({"model_name_or_path": "acme/base", **config}, context.schema)
-    return [str(problem) for problem in check_base_model(read, context)]
+from spec.base_model.checked_models import LORA, of, told
 
 
 @pytest.mark.parametrize(

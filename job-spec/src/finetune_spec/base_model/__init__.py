@@ -7,6 +7,7 @@ kinds      text decoders are accepted; encoders, classifiers and translators are
 quantized  models with quantized weights
 targets    the modules that an adapter targets, and whether the model has them
 packed_rows   the architectures that are measured to keep packed sequences separate
+named_targets the modules that a config lists
 experts    mixtures of experts, whose matrices PEFT adapts as parameters
 mamba      models with Mamba layers, some of whose matrices cannot have an adapter
 files      the files of a model: LFS pointers, other formats, missing files

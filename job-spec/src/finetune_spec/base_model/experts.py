@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from finetune_spec.base_model.kinds import type_of
+from finetune_spec.base_model.named_targets import listed_targets, targets_all_linear
 from finetune_spec.config.parse.sft_config import SftConfig
 from finetune_spec.config.problem import Problem, quoted
 from finetune_spec.memory.adapter import ALL_LINEAR
@@ -49,7 +50,7 @@ def check_dropout(config: SftConfig, model: Mapping[str, Any]) -> Iterator[Probl
 
 def check_fused_targets(config: SftConfig, model: Mapping[str, Any]) -> Iterator[Problem]:
     """PEFT's `_convert_peft_config_moe` raises if only one of the two is named."""
-    listed = _listed(config)
+    listed = listed_targets(config)
     merged = MERGED_MATRICES.get(type_of(model), ())
     named = [each for each in merged if any(_ends(target, each) for target in listed)]
     if config["use_peft"] and len(named) == 1:
@@ -66,16 +67,10 @@ def _adapted_experts(config: SftConfig, model: Mapping[str, Any]) -> Sequence[st
     merged = MERGED_MATRICES.get(type_of(model))
     if merged is None:
         return ()
-    if config["lora_target_modules"] == ALL_LINEAR or _listed(config) == (ALL_LINEAR,):
+    if targets_all_linear(config):
         return (ALL_LINEAR,)
     experts = (*merged, *_OTHERS[merged[0]])
-    return [it for it in _listed(config) if any(_ends(it, each) for each in experts)]
-
-
-def _listed(config: SftConfig) -> tuple[str, ...]:
-    """The targets as a list of names; empty for an expression."""
-    targets = config["lora_target_modules"]
-    return tuple(targets) if isinstance(targets, list | tuple) else ()
+    return [it for it in listed_targets(config) if any(_ends(it, each) for each in experts)]
 
 
 def _ends(target: str, name: str) -> bool:

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from finetune_spec.base_model.kinds import type_of
+from finetune_spec.base_model.named_targets import KEY, listed_targets, targets_all_linear
 from finetune_spec.config.parse.sft_config import SftConfig
 from finetune_spec.config.problem import Problem
 from finetune_spec.memory.adapter import ALL_LINEAR
-
-KEY = "lora_target_modules"
 
 REFUSED = ("out_proj", "conv1d")
 """Matrices on which PEFT refuses an adapter in these models. A test compares both with PEFT's."""
@@ -37,7 +36,7 @@ def check_mamba_targets(config: SftConfig, model: Mapping[str, Any]) -> Iterator
     others = OTHERS.get(type_of(model))
     if not config["use_peft"] or others is None:
         return
-    if found := _refused(config[KEY]):
+    if found := _refused(config):
         yield Problem(
             path=config.name(KEY),
             message=f"found {found}, and PEFT puts no adapter on {' or '.join(REFUSED)} of Mamba's "
@@ -45,10 +44,11 @@ def check_mamba_targets(config: SftConfig, model: Mapping[str, Any]) -> Iterator
         )
 
 
-def _refused(targets: object) -> str | None:
-    """Of the expressions, only the one for every layer is supported."""
-    listed = targets if isinstance(targets, list | tuple) else [targets]
-    if ALL_LINEAR in listed and len(listed) == 1:
+def _refused(config: SftConfig) -> str | None:
+    """The target that PEFT refuses. Expressions are not resolved, and a list of one is one."""
+    if targets_all_linear(config):
         return ALL_LINEAR
-    names = (it for it in listed if isinstance(it, str) and len(listed) > 1)
-    return next((it for it in names if it.rpartition(".")[2] in REFUSED), None)
+    names = listed_targets(config)
+    if len(names) == 1:
+        return None
+    return next((name for name in names if name.rpartition(".")[2] in REFUSED), None)

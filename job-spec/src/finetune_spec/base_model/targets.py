@@ -12,6 +12,7 @@ from typing import Any
 from finetune_spec.base_model.experts import MERGED_MATRICES
 from finetune_spec.base_model.kinds import type_of
 from finetune_spec.base_model.mamba import targets_for
+from finetune_spec.base_model.named_targets import KEY
 from finetune_spec.config.parse.sft_config import SftConfig
 from finetune_spec.config.problem import Problem, did_you_mean, quoted, warning
 from finetune_spec.memory import Architecture, UnreadableModel, parse_model
@@ -22,8 +23,6 @@ from finetune_spec.memory.adapter import (
     find_targets,
 )
 from finetune_spec.memory.strategy import read_strategy
-
-KEY = "lora_target_modules"
 
 _NUMBER = re.compile(r"(?<=\.)\d{1,6}(?=\.)")
 """The number of a layer or an expert."""
