@@ -110,7 +110,7 @@ def tokens_per_cpu_second(kind: str, model: Path, data: Path, place: Path) -> fl
     from finetune_trainer.ranks.building import build_trainer
     from finetune_trainer.ranks.data.loading import load_data
 
-    class Clock(TrainerCallback):  # type: ignore[misc]
+    class Clock(TrainerCallback):  # type: ignore[misc] # transformers has no types for it
         def __init__(self) -> None:
             self.at: list[float] = []
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from finetune_cli.cluster import command_line as cluster
 from finetune_cli.local import command_line as local
 from repository import source_texts
+from repository.source_texts import blank, blanked
 from repository.tracked import ROOT, tracked_files
 
 TABLE = Path(__file__).with_name("language.toml")
@@ -104,7 +105,7 @@ def prose_of(file: Path) -> str:
         case "" | ".Dockerfile":
             return source_texts.of_comments(text)
         case _:
-            return re.sub(r"\{\{.*?\}\}", _blank, text)
+            return re.sub(r"\{\{.*?\}\}", blank, text)
 
 
 def texts() -> Iterator[Path]:
@@ -152,7 +153,7 @@ def _help_of(parser: argparse.ArgumentParser, words: list[str]) -> str:
 
 def _descriptions(text: str) -> str:
     """The descriptions of a CRD; the generated keys of `spec.config` have TRL's words."""
-    own = _GENERATED_KEYS.sub(_blank, text)
+    own = _GENERATED_KEYS.sub(blank, text)
     kept = re.compile(
         r"description: >-?\n((?: *\n|(?P<indent> +).*\n(?:(?P=indent).*\n)*))|description: ([^\n]*)"
     )
@@ -162,27 +163,19 @@ def _descriptions(text: str) -> str:
 
 def _without_code(text: str) -> str:
     # Generated tables have the words of their sources.
-    text = _GENERATED_BLOCK.sub(_blank, text)
+    text = _GENERATED_BLOCK.sub(blank, text)
     for code in (r"^```.*?^```", r"`[^`]*`", r"\]\([^)]*\)"):
-        text = re.sub(code, _blank, text, flags=_LINES)
+        text = re.sub(code, blank, text, flags=_LINES)
     return text
-
-
-def _blank(match: re.Match[str]) -> str:
-    return _blanked(match.group())
-
-
-def _blanked(text: str) -> str:
-    return re.sub(r"[^\n]", " ", text)
 
 
 def _only(text: str, spans: list[tuple[int, int]]) -> str:
     """The text with everything blank but these parts."""
     kept, end = [], 0
     for start, stop in spans:
-        kept += [_blanked(text[end:start]), text[start:stop]]
+        kept += [blanked(text[end:start]), text[start:stop]]
         end = stop
-    return "".join([*kept, _blanked(text[end:])])
+    return "".join([*kept, blanked(text[end:])])
 
 
 if __name__ == "__main__":

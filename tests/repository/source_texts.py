@@ -58,7 +58,16 @@ def of_comments(source: str) -> str:
 
 def of_template(source: str) -> str:
     """A page's text with the strings of its expressions; tags and statements are blanked."""
-    return _MARKUP.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), source)
+    return _MARKUP.sub(blank, source)
+
+
+def blank(match: re.Match[str]) -> str:
+    """Spaces in the place of what matches, on the same lines."""
+    return blanked(match.group())
+
+
+def blanked(text: str) -> str:
+    return re.sub(r"[^\n]", " ", text)
 
 
 def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -89,7 +98,7 @@ def _comment(line: str) -> str:
 
 def _without_code(text: str) -> str:
     """Without what is quoted as code, also over the end of a line."""
-    return _INLINE_CODE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
+    return _INLINE_CODE.sub(blank, text)
 
 
 def _part(part: ast.expr) -> str:

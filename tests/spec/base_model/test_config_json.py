@@ -227,7 +227,7 @@ def test_quantized_weights_are_checked_against_the_config(
             {**LORA, "lora_target_modules": ["in_proj", "x_proj"]},
             of("mamba", "MambaForCausalLM"),
             "",
-            id="what Mamba has beside them",
+            id="other targets of Mamba",
         ),
     ],
 )

@@ -19,16 +19,16 @@ from trainer.attempt.test_training import outcome_of, start
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 LONGEST_SECONDS = 240
-"""What an attempt takes at most on a machine that is busy otherwise."""
+"""The longest that an attempt takes on a busy machine."""
 
 
 def prepared(cache: Path) -> dict[Path, int]:
-    """What `datasets` keeps, with the times at which it was written."""
+    """The cache files of `datasets`, with the times at which they were written."""
     return {file: file.stat().st_mtime_ns for file in cache.rglob("*.arrow")}
 
 
 def begin(run: Run, pod: Path) -> "subprocess.Popen[bytes]":
-    """In a work folder that is new, at the path that each pod has it at."""
+    """Starts an attempt in a new working directory, at the path that it has in each pod."""
     shutil.rmtree(pod, ignore_errors=True)
     pod.mkdir()
     return start(run, pod)
@@ -53,7 +53,7 @@ def test_an_attempt_finds_what_the_one_before_has_prepared(
     deadline = time.monotonic() + LONGEST_SECONDS
     while step_of(pod) < 1:
         assert lost.poll() is None, "it ended before its first step"
-        assert time.monotonic() < deadline, "it does not come to its first step"
+        assert time.monotonic() < deadline, "it does not reach its first step"
         threading.Event().wait(0.05)
     lost.kill()
     lost.wait()

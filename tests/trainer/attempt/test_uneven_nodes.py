@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two nodes of which one has its model at once, and the other waits for a slow hub: both finish."""
+"""Of two nodes one has its model immediately, and the other waits for a slow hub: both finish."""
 
 import os
 import socket
@@ -25,21 +25,21 @@ MODEL = "org/tiny"
 WEIGHTS = "model.safetensors"
 STEPS = 4
 LONGEST_SECONDS = 240
-"""What anything here takes at most on a machine that is busy otherwise."""
+"""The longest that each part takes on a busy machine."""
 
 
 @pytest.fixture
 def hub(tiny_model: Path) -> Iterator[FileHub]:
     with serve() as files:
         files.add(MODEL, tiny_model)
-        files.pieces = 20  # so that it gets on before it stops
+        files.pieces = 20  # so that it makes progress before it stops
         yield files
 
 
 def until(is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + LONGEST_SECONDS
     while not is_so():
-        assert time.monotonic() < deadline, "it does not come that far"
+        assert time.monotonic() < deadline, "the condition was not reached"
         threading.Event().wait(0.05)
 
 
@@ -49,7 +49,7 @@ def listens(port: int) -> bool:
 
 
 def cache_of(place: Path, hub: FileHub) -> dict[str, str]:
-    """A node's own, and the hub that it asks."""
+    """The environment of a node with its own cache, and the hub that it uses."""
     asks = {"HF_HUB_OFFLINE": "", "TRANSFORMERS_OFFLINE": "", "HF_ENDPOINT": hub.endpoint}
     return {**asks, "HF_HOME": str(place / "hf")}
 
@@ -72,7 +72,7 @@ def test_a_node_that_has_its_model_waits_for_one_that_downloads_it_slowly(
         start(run, place, **{mounts.ENV_NODE_RANK: str(node)}, **cache_of(place, hub))
         for node, place in enumerate((fast, slow))
     ]
-    assert hub.stopped.wait(LONGEST_SECONDS), "nobody downloads"
+    assert hub.stopped.wait(LONGEST_SECONDS), "no download has started"
     until(lambda: listens(port))  # the ranks of the fast one wait for the others
     assert [node.poll() for node in nodes] == [None, None]
     hub.stops_at.clear()
@@ -82,7 +82,7 @@ def test_a_node_that_has_its_model_waits_for_one_that_downloads_it_slowly(
     for outcome in map(outcome_of, (fast, slow)):
         assert outcome.failure is None
         assert (outcome.step, outcome.world_size) == (STEPS, 2)
-    # Each node has begun once, and the slow one has gone on with what it had.
+    # Each node has started its download once, and the slow one has resumed it.
     first, second, *later = hub.gets(WEIGHTS)
     assert first == second == f"GET {WEIGHTS}"
     assert all(f"GET {WEIGHTS} from " in it for it in later)

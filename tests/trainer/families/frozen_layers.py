@@ -122,7 +122,7 @@ def _last_parts(model: Any, last: Any) -> AbstractSet[str]:
 
 
 def _norms(model: Any) -> AbstractSet[str]:
-    """Of the parts beside or around the layers, that is outside of any list."""
+    """The parts next to or around the layers, outside of any list."""
     from torch import nn
 
     found: set[str] = set()

@@ -47,7 +47,7 @@ def a_tokenizer(kind: str, marks: Iterable[str] = ()) -> Any:
 
 
 def a_model(place: Path, tokenizer: Any) -> Path:
-    """A Llama of a few weights for the tokenizer, beside it."""
+    """A Llama of a few weights, saved together with the tokenizer."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from trainer.tiny_models import LLAMA

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is logged of each step does not hold up small models, however many steps there were."""
+"""Logging every step does not slow small models down, also after many steps."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +20,10 @@ CONTROL: Any = None
 
 
 class OnlyItsEnd(list[Any]):
-    """A history that nobody may look through."""
+    """A history of which only the end may be read."""
 
     def __iter__(self) -> Iterator[Any]:
-        raise AssertionError("somebody looks at each record of the past")
+        raise AssertionError("all earlier records were read")
 
 
 def a_state(history: list[Any]) -> Any:

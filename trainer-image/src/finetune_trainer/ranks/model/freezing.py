@@ -58,8 +58,8 @@ def _stack_of(model: Any) -> tuple[nn.Module, nn.ModuleList]:
     wanted = model.config.get_text_config().num_hidden_layers
     # Some models call the matrix of their head the decoder.
     for part in (model.get_decoder(), model.base_model):
-        found = [each for each in _lists_beside(part) if len(each[1]) == wanted]
-        found = found or [each for each in _lists_in(part) if len(each[1]) == wanted]
+        found = [each for each in _child_lists(part) if len(each[1]) == wanted]
+        found = found or [each for each in _lists_below(part) if len(each[1]) == wanted]
         # With several lists, as in XLM, a layer is spread over all of them.
         if len(found) == 1:
             return found[0]
@@ -73,18 +73,18 @@ def _stack_of(model: Any) -> tuple[nn.Module, nn.ModuleList]:
     )
 
 
-def _lists_beside(part: nn.Module) -> Iterator[tuple[nn.Module, nn.ModuleList]]:
+def _child_lists(part: nn.Module) -> Iterator[tuple[nn.Module, nn.ModuleList]]:
     for child in part.children():
         if isinstance(child, nn.ModuleList):
             yield part, child
 
 
-def _lists_in(part: nn.Module) -> Iterator[tuple[nn.Module, nn.ModuleList]]:
+def _lists_below(part: nn.Module) -> Iterator[tuple[nn.Module, nn.ModuleList]]:
     """At any depth, except inside of layers: a layer may have as many experts."""
-    yield from _lists_beside(part)
+    yield from _child_lists(part)
     for child in part.children():
         if not isinstance(child, nn.ModuleList):
-            yield from _lists_in(child)
+            yield from _lists_below(child)
 
 
 def _last_norms(parent: nn.Module) -> Iterator[nn.Module]:
