@@ -74,10 +74,11 @@ def test_merging_by_tensors_equals_pefts_result_byte_for_byte(
     expected = dict(tuned.merge_and_unload(safe_merge=True).state_dict())
 
     # Small files, so that there are several and an index.
+    changes = tensor_merging.changes_in(place, adapter, loaded(place, kind))
     with mock.patch.object(tensor_merging, "SHARD_BYTES", 2_000_000):
-        tensor_merging.merge_by_tensors(place, adapter, tmp_path / "merged", kind, a_heart())
+        tensor_merging.merge_by_tensors(place, changes, tmp_path / "merged", kind, a_heart())
 
-    tensor_merging.require_merged(place, adapter, tmp_path / "merged", kind)
+    tensor_merging.require_merged(place, changes, tmp_path / "merged", kind)
     found = tensors_in(tmp_path / "merged")
     assert len([*(tmp_path / "merged").glob("model-*-of-*.safetensors")]) > 1
     assert set(found) == set(expected)
@@ -117,12 +118,15 @@ def test_a_base_with_differently_named_weights_is_refused(tmp_path: Path) -> Non
 
     place = a_model(tmp_path / "base", tie_word_embeddings=False)
     adapter = an_adapter(loaded(place, torch.float32), tmp_path / "adapter")
+    drawn = loaded(place, torch.float32)
     file = place / "model.safetensors"
     save_file({f"transformer.{name}": it for name, it in load_file(file).items()}, file)
 
+    changes = tensor_merging.changes_in(place, adapter, drawn)
+
     with pytest.raises(tensor_merging.CannotMerge, match="it has a different name there"):
         tensor_merging.merge_by_tensors(
-            place, adapter, tmp_path / "merged", torch.float32, a_heart()
+            place, changes, tmp_path / "merged", torch.float32, a_heart()
         )
 
 

@@ -126,18 +126,20 @@ def _write_by_tensors(workspace: Workspace, arguments: Arguments, tokenizer: Any
     config = read_config(name, options)
     if getattr(config, "quantization_config", None) is not None:
         raise CannotMerge("the base model is quantized in its files")
-    if len(tokenizer) > draw(name, options).get_input_embeddings().num_embeddings:
+    drawn = draw(name, options)
+    if len(tokenizer) > drawn.get_input_embeddings().num_embeddings:
         raise CannotMerge("the vocabulary was extended, and the new tokens need their own rows")
     dtype = dtype_of(config, options)
     heart = Heart(workspace.heartbeat(arguments.training.process_index))
     base = soundness.folder_of(name, options["revision"])
     if base is None:
         raise CannotMerge("the base model has no safetensors files here")
-    tensor_merging.merge_by_tensors(base, workspace.artifact, workspace.merged, dtype, heart)
+    changes = tensor_merging.changes_in(base, workspace.artifact, drawn)
+    tensor_merging.merge_by_tensors(base, changes, workspace.merged, dtype, heart)
     config.dtype = dtype
     config.save_pretrained(workspace.merged)
     tensor_merging.copy_code(base, workspace.merged)
-    tensor_merging.require_merged(base, workspace.artifact, workspace.merged, dtype)
+    tensor_merging.require_merged(base, changes, workspace.merged, dtype)
     require_fitting_model(workspace.merged, {**options, "revision": None})
 
 

@@ -24,7 +24,6 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
 from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_trainer.exchange.heartbeats import Heart
-from finetune_trainer.ranks.blueprint import draw
 from finetune_trainer.ranks.file_names import file_names
 from finetune_trainer.ranks.soundness import TENSORS
 
@@ -64,7 +63,7 @@ class Change:
 
 
 def merge_by_tensors(
-    base: Path, artifact: Path, merged: Path, dtype: torch.dtype, heart: Heart
+    base: Path, changes: Mapping[str, Change], merged: Path, dtype: torch.dtype, heart: Heart
 ) -> None:
     """Writes the merged weights, in files of bounded size, with an index if there are several.
 
@@ -72,7 +71,6 @@ def merge_by_tensors(
         CannotMerge: with a reason; `merged` may then contain some files.
     """
     places = place_of_tensors(base)
-    changes = changes_in(base, artifact)
     _require_places(changes, base, places)
     shapes = {name: _shape(base / file, name) for name, file in places.items()}
     drawn = {
@@ -97,8 +95,10 @@ def merge_by_tensors(
         (merged / SAFE_WEIGHTS_INDEX_NAME).write_text(json.dumps(index, indent=2, sort_keys=True))
 
 
-def changes_in(base: Path, artifact: Path) -> dict[str, Change]:
-    """What the adapter changes, by the name of the weight in the base model's files.
+def changes_in(base: Path, artifact: Path, drawn: Any) -> dict[str, Change]:
+    """The adapter's changes, by the name of the weight in the base model's files.
+
+    `drawn` is the base model without its weights.
 
     Raises:
         CannotMerge: as in `changes_of`.
@@ -107,9 +107,9 @@ def changes_in(base: Path, artifact: Path) -> dict[str, Change]:
     if all(name in places for name in changes):
         return changes
     try:
-        names = file_names(draw(str(base), {}), places)
+        names = file_names(drawn, places)
     except Exception as error:  # code of a model's own may do anything
-        raise CannotMerge("the base model cannot be built from its config alone") from error
+        raise CannotMerge("the names of the base model's weights cannot be read") from error
     return {names.get(name, name): change for name, change in changes.items()}
 
 
@@ -136,7 +136,9 @@ def changes_of(artifact: Path) -> dict[str, Change]:
     return changes
 
 
-def require_merged(base: Path, artifact: Path, merged: Path, dtype: torch.dtype) -> None:
+def require_merged(
+    base: Path, changes: Mapping[str, Change], merged: Path, dtype: torch.dtype
+) -> None:
     """Compares the written files with the base model's: names, shapes, types, and the weights that
     differ.
 
@@ -146,7 +148,6 @@ def require_merged(base: Path, artifact: Path, merged: Path, dtype: torch.dtype)
     before, after = place_of_tensors(base), place_of_tensors(merged)
     if set(before) != set(after):
         raise CannotMerge("the merged files do not contain the base model's tensors")
-    changes = changes_in(base, artifact)
     for name, file in after.items():
         shape, kind, is_floating = _shape(merged / file, name)
         if shape != _shape(base / before[name], name)[0] or (is_floating and kind != dtype):
