@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from finetune_trainer.attempt.base_model import require_base_model
 from finetune_trainer.inputs import fetching
 from finetune_trainer.inputs.hub.fetching import HubModel, fetch_from_hub
 from finetune_trainer.plan import training_plan
@@ -66,6 +67,9 @@ def _fetch_from_hub(key: str, name: str, run: ParsedRun, context: AttemptContext
     # The config may set the address and the cache directory of the hub's client.
     variables = {str(key): str(value) for key, value in run.config.variables.items()}
     is_model = key == fetching.MODEL_KEY
+    if is_model:
+        # After the other inputs, because the hub may not respond; before gigabytes are downloaded.
+        require_base_model(run, context)
     revision = run.config["model_revision"] if is_model else None
     return fetch_from_hub(
         HubModel(name=locations.hub_name(name), revision=revision or "main", with_weights=is_model),

@@ -6,7 +6,7 @@ read is bounded, and so is the data that is kept.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from finetune_spec.base_model.files import (
     TOKENIZER,
     ModelFiles,
 )
+from finetune_trainer.inputs.hub.bounded import TooMuch
 
 WEIGHTS = ".safetensors"
 
@@ -72,8 +73,12 @@ class SeenFiles:
     """Whether all weights are tensors whose numbers are parameters."""
 
 
-def look_at(place: ModelFolder) -> SeenFiles:
+def look_at(
+    place: ModelFolder, read_ahead: Callable[[list[str]], None] = lambda names: None
+) -> SeenFiles:
     """The contents of this directory.
+
+    `read_ahead` gets the files whose beginnings are read next.
 
     Raises:
         OSError: it cannot be read.
@@ -81,14 +86,13 @@ def look_at(place: ModelFolder) -> SeenFiles:
     names = place.names()[: 100 * _MOST_WEIGHTS]
     index, indexed = _index_of(place, names)
     weights = _weights_of(names, indexed)
-    pointers = [it for it in (*weights, *_others(names)) if _is_pointer(place, it)]
-    headers, broken = _Headers(), {}
-    readable = [it for it in weights if it.endswith(WEIGHTS) and it not in pointers]
-    for name in readable:
-        try:
-            _read_header(place, name, headers)
-        except (InvalidDocument, ValueError) as error:
-            broken[name] = str(error)
+    try:
+        read_ahead([*weights, *_others(names)])
+        pointers = [it for it in (*weights, *_others(names)) if _is_pointer(place, it)]
+        readable = [it for it in weights if it.endswith(WEIGHTS) and it not in pointers]
+        headers, broken = _read_headers(place, readable)
+    except TooMuch:
+        pointers, readable, headers, broken = [], [], _Headers(), {}
     is_complete = bool(readable) and len(readable) == len(weights) and not broken
     files = ModelFiles(
         names=frozenset(names),
@@ -140,6 +144,17 @@ def _others(names: list[str]) -> Iterator[str]:
 
 def _is_pointer(place: ModelFolder, name: str) -> bool:
     return place.read_range(name, 0, len(LFS_POINTER)) == LFS_POINTER
+
+
+def _read_headers(place: ModelFolder, names: list[str]) -> tuple[_Headers, dict[str, str]]:
+    """The headers, and the files that have none, each with its problem."""
+    headers, broken = _Headers(), {}
+    for name in names:
+        try:
+            _read_header(place, name, headers)
+        except (InvalidDocument, ValueError) as error:
+            broken[name] = str(error)
+    return headers, broken
 
 
 def _read_header(place: ModelFolder, name: str, found: _Headers) -> None:
