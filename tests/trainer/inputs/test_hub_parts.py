@@ -6,7 +6,6 @@ hub sends.
 """
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -207,22 +206,28 @@ def test_an_index_cannot_name_files_outside_the_model(hub: FileHub, folder: Path
     assert not [it for it in hub.requests if "other" in it or "passwd" in it]
 
 
-def test_weights_in_too_many_files_are_not_read_and_not_judged(
+def test_of_weights_in_too_many_files_only_the_index_is_read(
     hub: FileHub, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repository, "MOST_READ_AHEAD", 3)
-    wrapped(folder)
-    (folder / "model.safetensors").rename(folder / TWO[0])
-    shutil.copy(folder / TWO[0], folder / TWO[1])
-    write_index(folder, {"a": TWO[0], "b": TWO[1]})
-    (folder / "tokenizer.model").write_bytes(b"spm")
+    shards(folder, *TWO)
 
     seen = look(hub, folder)
 
     assert seen.files is not None
     assert not seen.files.shapes
+    assert not seen.files.modules
+    assert {*seen.files.tensors} == {*tensors_of()}
     assert find_damage(seen.files, seen.config) is None
     assert not hub.parts(TWO[0])
+
+    write_index(folder, {f"_orig_mod.{name}": TWO[0] for name in tensors_of()})
+    seen = look(hub, folder)
+
+    assert seen.files is not None
+    damage = find_damage(seen.files, seen.config)
+    assert damage is not None
+    assert "contain _orig_mod" in damage.message
 
 
 def test_bytes_beyond_the_limit_are_not_read(

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from finetune_contract.reasons import Reason
+from finetune_spec.base_model.files import LFS_POINTER
 from finetune_spec.config.parse.data_formats import suffix_of, unknown_file
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.inputs import chat_templates
-from finetune_trainer.inputs.model_files import LFS_POINTER
 from finetune_trainer.storage import locations, transfer, web
 from finetune_trainer.storage.store import Store, open_store
 
