@@ -221,7 +221,8 @@ def test_of_weights_in_too_many_files_only_the_index_is_read(
     assert find_damage(seen.files, seen.config) is None
     assert not hub.parts(TWO[0])
 
-    write_index(folder, {f"_orig_mod.{name}": TWO[0] for name in tensors_of()})
+    index = {f"_orig_mod.{name}": TWO[0] for name in tensors_of()}
+    write_index(folder, {**index, "_orig_mod.other": TWO[1]})
     seen = look(hub, folder)
 
     assert seen.files is not None
