@@ -10,6 +10,7 @@ from finetune_spec.base_model.damage import remedy_of
 from finetune_spec.base_model.files import find_damage
 from finetune_spec.base_model.tokens import advise_on_tokens
 from finetune_spec.config import Context, Problem, SftConfig, check_config
+from finetune_spec.config.problem import change_as_described
 from finetune_spec.job import CONFIG_PATH
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.inputs.hub_model import is_on_hub
@@ -39,7 +40,7 @@ def check_model(
         raise attempt_failed(
             Reason.INVALID_CONFIG,
             "; ".join(str(problem) for problem in mistakes),
-            f"correct {', '.join(dict.fromkeys(problem.path for problem in mistakes))}",
+            change_as_described(problem.path for problem in mistakes),
         )
     return problems
 

@@ -89,8 +89,9 @@ def require_rows_enough(account: DataAccount, arguments: Arguments) -> None:
     raise attempt_failed(
         Reason.TOO_MANY_ROWS_LEFT_OUT,
         f"{train.rows_dropped} of {train.rows} rows of {name} would be left out: {reasons}",
-        "correct the rows, or the keys that define their format; to train on the other rows "
-        f"anyway, raise max_rows_left_out, the share that may be skipped (now {most:g})",
+        "change the rows, or the keys that define their format, as these reasons describe; to "
+        "train on the other rows anyway, raise max_rows_left_out, the share that may be skipped "
+        f"(now {most:g})",
     )
 
 

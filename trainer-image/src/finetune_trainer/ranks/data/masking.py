@@ -60,8 +60,8 @@ def marks_are_empty() -> AttemptFailed:
         Reason.ASSISTANT_TOKENS_UNKNOWN,
         "assistant_only_loss is set, but with this chat template at least one conversation has "
         "no assistant text between {% generation %} and {% endgeneration %}",
-        "correct the marks in the template, give the data as prompt and completion, or leave "
-        "assistant_only_loss out",
+        "put these marks around the answers in the template, give the data as prompt and "
+        "completion, or leave assistant_only_loss out",
     )
 
 
