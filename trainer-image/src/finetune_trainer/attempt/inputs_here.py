@@ -8,6 +8,7 @@ from pathlib import Path
 from finetune_trainer.attempt.base_model import require_base_model
 from finetune_trainer.inputs import fetching
 from finetune_trainer.inputs.hub.fetching import HubModel, fetch_from_hub
+from finetune_trainer.inputs.hub_model import is_on_hub
 from finetune_trainer.plan import training_plan
 from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.storage import locations
@@ -40,6 +41,9 @@ def fetch_inputs(run: ParsedRun, context: AttemptContext) -> InputsHere:
     from_hub: dict[str, Path] = {}
     # After the rest: missing data is reported before hours of a download.
     for key, name in training_plan.names_to_fetch(run.config):
+        if key == fetching.MODEL_KEY and is_on_hub(name):
+            # Before gigabytes are downloaded, but not earlier: the hub may not respond.
+            require_base_model(run, context)
         if name not in stored and (found := _fetch_from_hub(key, name, run, context)) is not None:
             from_hub[name] = found
     context.reporter.note_doing(None)
@@ -67,9 +71,6 @@ def _fetch_from_hub(key: str, name: str, run: ParsedRun, context: AttemptContext
     # The config may set the address and the cache directory of the hub's client.
     variables = {str(key): str(value) for key, value in run.config.variables.items()}
     is_model = key == fetching.MODEL_KEY
-    if is_model:
-        # After the other inputs, because the hub may not respond; before gigabytes are downloaded.
-        require_base_model(run, context)
     revision = run.config["model_revision"] if is_model else None
     return fetch_from_hub(
         HubModel(name=locations.hub_name(name), revision=revision or "main", with_weights=is_model),
