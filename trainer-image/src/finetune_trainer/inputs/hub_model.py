@@ -4,7 +4,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from finetune_spec.base_model.files import CONFIG
 from finetune_trainer.inputs.hub.bounded import HubSilent
 from finetune_trainer.inputs.hub.fetching import is_offline
 from finetune_trainer.inputs.hub.repository import (
@@ -28,9 +27,9 @@ def is_on_hub(name: str) -> bool:
     return not is_elsewhere and not Path(name).is_dir()
 
 
-def read_config(name: str, revision: str, environment: Mapping[str, str]) -> bytes:
-    """The config.json from the hub's cache on this machine, or with one request: the hub's own
-    client retries for too long.
+def read_small_file(name: str, file: str, revision: str, environment: Mapping[str, str]) -> bytes:
+    """A file such as config.json from the hub's cache on this machine, or with one request: the
+    hub's own client retries for too long.
 
     Raises:
         NotCached: no request may be sent.
@@ -42,13 +41,13 @@ def read_config(name: str, revision: str, environment: Mapping[str, str]) -> byt
     # it.
     from huggingface_hub import try_to_load_from_cache
 
-    cached = try_to_load_from_cache(name, CONFIG, revision=revision)
+    cached = try_to_load_from_cache(name, file, revision=revision)
     if isinstance(cached, str):
         return Path(cached).read_bytes()
     if _is_offline(environment):
         raise NotCached(f"{name} is not in the hub's cache here, and HF_HUB_OFFLINE is set")
     url, reader = (
-        file_url(name, CONFIG, revision, endpoint_in(environment)),
+        file_url(name, file, revision, endpoint_in(environment)),
         reader_for(environment),
     )
     return within_time(lambda: reader.get(url)).content

@@ -193,7 +193,7 @@ def _look_on_hub(name: str, revision: str, environment: Mapping[str, str]) -> Se
 
 def _find_on_hub(name: str, revision: str, environment: Mapping[str, str]) -> ModelFacts:
     try:
-        return _facts_of(hub_model.read_config(name, revision, environment))
+        return _facts_of(hub_model.read_small_file(name, CONFIG, revision, environment))
     except hub_model.NotCached as error:
         raise ModelUnknown(str(error)) from None
     except (OSError, ValueError) as error:
