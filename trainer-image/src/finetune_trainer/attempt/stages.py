@@ -168,7 +168,7 @@ def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
     """Fetches model, data and the newest checkpoint."""
     if not is_on_hub(str(run.config["model_name_or_path"])):
         require_base_model(run, context)
-    inputs = fetch_inputs(run, context)
+    inputs = fetch_inputs(run, context, lambda: require_base_model(run, context))
     # Into the trainer's own directory: it looks there for the best one, and may remove checkpoints.
     checkpoint = checkpoints.fetch_newest(
         store,
