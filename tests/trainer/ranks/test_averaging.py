@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """With a schedule-free optimizer, the saved weights are the average that was evaluated.
 
-The package `schedulefree` is a fake here, because the image does not have it: stochastic gradient
-descent of the same construction, with the package's names.
+The package `schedulefree` is a fake here, because the image does not have it: a descent of the same
+construction, with the names of the package.
 """
 
 import json
@@ -23,7 +23,7 @@ FAKE = '''
 import torch
 
 class AdamWScheduleFree(torch.optim.Optimizer):
-    """A fake: schedule-free SGD."""
+    """A fake: schedule-free descent by the signs of the gradients."""
 
     def __init__(self, params, lr=1e-3, **options):
         super().__init__(params, {"lr": lr, "train_mode": False, "k": 0})
@@ -53,7 +53,7 @@ class AdamWScheduleFree(torch.optim.Optimizer):
                     continue
                 z = self.state[p].setdefault("z", p.detach().clone())
                 x = p.lerp(z, 1 - 1 / 0.9)
-                z.sub_(p.grad, alpha=group["lr"])
+                z.sub_(p.grad.sign(), alpha=group["lr"])
                 x.lerp_(z, 1 / group["k"])
                 p.copy_(x.lerp(z, 1 - 0.9))
 
