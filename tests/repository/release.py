@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of a release, in build/release: wheels and sdists, chart, manifests, the archive and
-krew manifest of `kubectl finetune`, SBOMs, provenance, checksums.
+"""The files of a release, in build/release: wheels and sdists, chart, manifests, the first job with
+its schemas, the archive and krew manifest of `kubectl finetune`, SBOMs, provenance, checksums.
 
 `make release VERSION= REGISTRY= DOWNLOADS=` runs it. The same sources give the same bytes. It
 publishes nothing and builds no images: docs/contributing/releasing.md describes both.
@@ -20,6 +20,8 @@ from repository.tracked import ROOT
 FOLDER = ROOT / "build" / "release"
 PROJECTS = ("contract", "job-spec", "operator", "results-page", "trainer-image", "command-line")
 """The published projects; the testbed is for developers."""
+CONFIGS = ROOT / "configs"
+FIRST_JOB = CONFIGS / "examples" / "first-job.yaml"
 CHECKSUMS = "SHA256SUMS"
 
 
@@ -32,6 +34,7 @@ def build(publication: Publication, folder: Path) -> None:
     (folder / f"finetune-operator-{version}.tgz").write_bytes(chart)
     (folder / "crds.yaml").write_text(_documents(sorted((ROOT / "crds").glob("*.yaml"))))
     (folder / "operator.yaml").write_text(released_chart.plain_manifests(publication))
+    _copy_first_job(folder)
     plugin = plugin_archive.archive(version)
     (folder / plugin_archive.archive_name(version)).write_bytes(plugin)
     (folder / "finetune.yaml").write_text(plugin_archive.krew_manifest(publication, plugin))
@@ -53,6 +56,16 @@ def _build_project(project: str, folder: Path) -> None:
     uv = Path(sys.executable).with_name("uv")
     words = [uv, "build", "--no-sources", "--quiet", "--no-create-gitignore"]
     subprocess.run([*map(str, words), "--out-dir", str(folder), project], cwd=ROOT, check=True)
+
+
+def _copy_first_job(folder: Path) -> None:
+    """The job that README applies, and the schemas that editors check jobs with."""
+    schemas = CONFIGS / "schemas"
+    for schema in sorted(schemas.glob("*.json")):
+        shutil.copyfile(schema, folder / schema.name)
+    # In a clone, the schema is in another directory.
+    text = FIRST_JOB.read_text().replace(f"../{schemas.name}/", "")
+    (folder / FIRST_JOB.name).write_text(text)
 
 
 def _documents(files: list[Path]) -> str:
