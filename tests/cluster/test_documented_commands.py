@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster import guide as guides
 from cluster.installation import NAMESPACE, REPOSITORY, Installation
 from cluster.jobs import EXAMPLE, Resource
 from cluster.shell import Shell
+from support import guide as guides
 from testbed import base_model, images, object_store, stock
 from testbed.bucket import Bucket
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster import guide
 from cluster.installation import DEPLOYMENT, REPOSITORY
 from cluster.jobs import Jobs
 from cluster.shell import Shell
 from repository import plugin_archive, release, released_chart
 from repository.publication import Publication, repository_version
+from support import guide
 from testbed import binaries, helm, images, registry, requirements, stock
 from testbed.cluster import Cluster
 
