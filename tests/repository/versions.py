@@ -71,7 +71,7 @@ def with_section(changelog: str, version: str) -> str:
 
 def change(version: str) -> Iterator[Path]:
     """Sets the version of the repository; the files that changed."""
-    places = [(file, IN_TEXTS) for file in texts()]
+    places: list[tuple[Path, tuple[str, ...]]] = [(file, IN_TEXTS) for file in texts()]
     places.append((CHART, IN_CHART))
     places += [(file, IN_PROJECTS) for file in sorted(ROOT.glob("*/pyproject.toml"))]
     for file, notations in places:
