@@ -6,8 +6,10 @@ import tomllib
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from repository import versions
+from repository.locks import pinned
 from repository.tracked import ROOT
 from repository.versions import texts, versions_named_in
 
@@ -17,6 +19,9 @@ PROJECTS = {
 }
 CHART = yaml.safe_load((ROOT / "charts" / "finetune-operator" / "Chart.yaml").read_text())
 VERSION: str = CHART["version"]
+
+TOGETHER = ("trl", "transformers", "peft", "accelerate", "datasets")
+"""Exactly pinned everywhere, because the config's schema is generated from them."""
 
 OURS = {project["name"] for project in PROJECTS.values()}
 
@@ -135,14 +140,28 @@ def test_a_project_has_complete_metadata_for_a_package_index(project: str) -> No
 
 def test_the_versions_page_lists_the_pinned_versions() -> None:
     page = (ROOT / "docs" / "reference" / "versions.md").read_text()
-    extra = PROJECTS["trainer-image"]["optional-dependencies"]["train"]
-    pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)", "\n".join(extra), re.MULTILINE))
-    older = (ROOT / "requirements" / "trainer-cuda12.in").read_text()
-    (older_torch,) = re.findall(r"^torch==([\d.]+)", older, re.MULTILINE)
-
-    together = ", ".join(
-        pinned[name] for name in ("trl", "transformers", "peft", "accelerate", "datasets")
+    newest, older = (
+        pinned(ROOT / "requirements" / f"{lock}.txt") for lock in ("trainer", "trainer-cuda12")
     )
-    assert f"| torch | {pinned['torch']} (" in page
+
+    together = ", ".join(newest[name] for name in TOGETHER)
+    assert f"| torch | {newest['torch']} (" in page
     assert f"| {together} |" in page
-    assert f"| {older_torch} (" in page
+    assert f"| {older['torch']} (" in page
+
+
+@pytest.mark.parametrize("project", ["command-line", "trainer-image"])
+def test_a_laptop_has_ranges_that_contain_the_versions_of_the_images(project: str) -> None:
+    declared = PROJECTS[project]
+    extras = declared["optional-dependencies"].values()
+    needed = [
+        Requirement(it) for it in (*declared["dependencies"], *(i for e in extras for i in e))
+    ]
+    others = {it.name.lower(): it.specifier for it in needed if it.name not in OURS}
+    locked = pinned(ROOT / "requirements" / "dev.txt")
+
+    assert [name for name, allowed in others.items() if locked[name] not in allowed] == []
+    exact = {name for name, allowed in others.items() if "==" in str(allowed)}
+    assert exact == (set(TOGETHER) if project == "trainer-image" else set())
+    open_ended = {name for name, allowed in others.items() if "<" not in str(allowed)}
+    assert open_ended == exact
