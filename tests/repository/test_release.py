@@ -188,7 +188,7 @@ def test_a_release_has_the_first_job_and_the_schema_that_it_names(built: Path) -
 
 
 @pytest.mark.slow
-def test_a_wheel_contains_its_description_and_licence(built: Path) -> None:
+def test_a_wheel_contains_its_description_licence_and_url(built: Path) -> None:
     for wheel in built.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             (about,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
@@ -196,6 +196,7 @@ def test_a_wheel_contains_its_description_and_licence(built: Path) -> None:
             licence = archive.read(about.replace("METADATA", "licenses/LICENSE"))
         assert facts["Version"] == VERSION
         assert facts["License-Expression"] == "Apache-2.0"
+        assert facts["Project-URL"] == f"Download, {DOWNLOADS}"
         assert facts.get_payload().startswith("# finetune-")
         assert licence == (release.ROOT / "LICENSE").read_bytes()
 
