@@ -171,6 +171,21 @@ def test_a_column_heading_sorts_and_shows_the_order(tab: Tab) -> None:
     assert rising[-1] == LONG
 
 
+def test_headings_with_and_without_a_link_share_a_line(tab: Tab) -> None:
+    with tab() as page:
+        centres = page.locator(".jobs thead th:not(.tick)").evaluate_all(
+            """all => all.map(heading => {
+                const text = document.createRange();
+                text.selectNodeContents(heading.querySelector("a")?.firstChild ?? heading);
+                const box = text.getBoundingClientRect();
+                return box.top + box.height / 2;
+            })"""
+        )
+
+    assert len(centres) == 7
+    assert max(centres) - min(centres) < 1
+
+
 def test_selected_jobs_can_be_compared_by_keyboard_only(tab: Tab) -> None:
     with tab("?sort=name") as page:
         for name in ("answers", "balloon"):
