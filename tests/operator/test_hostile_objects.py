@@ -152,6 +152,26 @@ def test_a_job_of_any_depth_is_refused_with_its_path_by_webhook_and_operator(lev
         assert message.endswith("is nested more than 32 deep")
 
 
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"runId": "1"},
+        {"runId": "1", "definition": ""},
+        {"runId": "1", "definition": "", "definitionDigest": ""},
+    ],
+)
+def test_no_edited_status_makes_a_spec_beyond_the_limits_start(status: dict[str, Any]) -> None:
+    """No guard rail has read such a spec: its image, its GPUs, its output."""
+    config = {**CONFIG, "model_init_kwargs": nested(9_000)}
+    body = a_job_body(config=config, image="someone/image:1", status=status)
+
+    job = parse_job(body, SETTINGS)
+    decision = decide(job, observe(job, body, Children(), LATER), LATER)
+
+    assert job.is_rejected
+    assert decision.attempt_to_start is None
+
+
 def test_a_running_attempt_continues_when_its_spec_is_edited_beyond_the_limits() -> None:
     (running,) = [it.body for it in SITUATIONS if it.name == "training"]
     config = {**CONFIG, "model_init_kwargs": nested(9_000)}

@@ -21,6 +21,7 @@ from finetune_operator.job.interruptions import (
     parse_interruptions,
     render_interruptions,
 )
+from finetune_operator.job.known_adjustments import read_adjustments
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.times import parse_time, render_time
 
@@ -251,7 +252,7 @@ def _parse(record: Body) -> Attempt:
         resumed_from_step=record.get("resumedFromStep"),
         steps_lost=record.get("stepsLost"),
         definition=read_definition(record) or "",
-        adjustments=record.get("adjustments", {}),
+        adjustments=read_adjustments(record.get("adjustments")),
         admitted=parse_time(record["admittedTime"]) if "admittedTime" in record else None,
         pods_started=parse_time(record["podsStartTime"]) if "podsStartTime" in record else None,
         gpus=record.get("gpus"),

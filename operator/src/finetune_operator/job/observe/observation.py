@@ -14,6 +14,7 @@ from finetune_contract.outcome import Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_operator.job.attempts import Attempt, began_at, parse_attempts, refused_since
 from finetune_operator.job.definitions import is_same_definition
+from finetune_operator.job.known_adjustments import read_adjustments
 from finetune_operator.job.observe.attempt_end import bring_up_to_date
 from finetune_operator.job.observe.chosen_batch import with_chosen_batch
 from finetune_operator.job.observe.containers import has_trainer_started, tell_companions
@@ -262,9 +263,10 @@ def _attempt_of(name: str, metadata: Body) -> Attempt:
 def _adjustments_of(annotations: Mapping[str, str]) -> Mapping[str, Any]:
     """None if invalid: a user who may edit Jobs can write anything there."""
     try:
-        return parse_object(annotations.get(ANNOTATION_ADJUSTMENTS, "{}"), ANNOTATION_ADJUSTMENTS)
+        found = parse_object(annotations.get(ANNOTATION_ADJUSTMENTS, "{}"), ANNOTATION_ADJUSTMENTS)
     except InvalidDocument:
         return {}
+    return read_adjustments(found)
 
 
 def _with_progress(
