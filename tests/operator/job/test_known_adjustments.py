@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adjustments are config keys that no guard rail has seen: from a status or a Job that was edited by
-hand, only what a retry itself changes is taken over.
+"""Adjustments are config keys that no guard rail has seen. From an edited status or Job, only keys
+that a retry itself changes are read.
 """
 
 import json
