@@ -24,8 +24,8 @@ from finetune_operator.job.status.progress import (
 from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.objects.names import FINETUNE_JOBS, PROGRESS_FIELD_MANAGER, JobKey
-from finetune_operator.objects.times import parse_time
 from finetune_operator.objects.raw import Body
+from finetune_operator.objects.times import parse_time
 from finetune_operator.telemetry import metrics
 from finetune_operator.telemetry.logs import say, say_error
 from finetune_operator.work_queue import WorkQueue
