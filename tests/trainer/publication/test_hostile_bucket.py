@@ -3,13 +3,15 @@
 never where it is written, and never how an attempt ends.
 """
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from finetune_cli.local.download import _find_run
+from finetune_cli.local.download import download
+from finetune_cli.terminal.exits import Refused
 from finetune_contract import layout
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import Outcome
@@ -109,8 +111,8 @@ def test_a_pointer_leads_to_a_directory_of_its_own_location_only(run: Any, tmp_p
 
     with pytest.raises(InvalidDocument):
         Pointer.from_json(store.read(layout.LATEST), layout.LATEST)
-    with pytest.raises(InvalidDocument):
-        _find_run(store.uri, {})
+    with pytest.raises(Refused, match="runId"):
+        download(argparse.Namespace(uri=store.uri, folder=str(tmp_path / "new")))
 
 
 STEPS = ("9" * 19, "9" * 200, "1", "-0000001", "\u0661" * 8, "0x000010", "00000004 ")

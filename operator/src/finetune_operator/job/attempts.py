@@ -4,7 +4,6 @@
 They are the operator's memory of a job: the Jobs themselves may have been deleted long ago.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ from finetune_operator.job.interruptions import (
     render_interruptions,
 )
 from finetune_operator.job.known_adjustments import read_adjustments
+from finetune_operator.objects.names import is_object_name
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.times import parse_time, render_time
 
@@ -32,8 +32,6 @@ LONGEST_DELAY = timedelta(minutes=5)
 BRIEF = timedelta(minutes=10)
 """An attempt interrupted before this has made almost no progress."""
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-_LONGEST_NAME = 253
 _HIGHEST = 2**31
 """No job can reach this number of attempts."""
 
@@ -111,8 +109,7 @@ def parse_attempts(status: Body) -> tuple[Attempt, ...]:
 
 
 def _is_record(record: Body) -> bool:
-    is_name = len(record["name"]) <= _LONGEST_NAME and _NAME.fullmatch(record["name"])
-    return bool(is_name) and 1 <= record["number"] <= _HIGHEST
+    return is_object_name(record["name"]) and 1 <= record["number"] <= _HIGHEST
 
 
 def render_attempts(attempts: Sequence[Attempt]) -> list[Manifest]:
