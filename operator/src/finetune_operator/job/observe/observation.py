@@ -21,6 +21,7 @@ from finetune_operator.job.observe.containers import has_trainer_started, tell_c
 from finetune_operator.job.observe.endings import is_over
 from finetune_operator.job.observe.interrupted_pods import with_interruptions
 from finetune_operator.job.observe.pods import (
+    attempt_number,
     controller_uid,
     current_pods,
     find_lingering,
@@ -41,7 +42,6 @@ from finetune_operator.objects.names import (
     ANNOTATION_ADJUSTMENTS,
     ANNOTATION_DEFINITION,
     ANNOTATION_DIGEST,
-    LABEL_ATTEMPT,
 )
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
@@ -239,8 +239,12 @@ def _known_attempts(status: Body, own_jobs: Mapping[str, Body], definition: str)
     """The recorded attempts and, after them, those whose record was never written (a crash)."""
     recorded = list(parse_attempts(status))
     newest_number = recorded[-1].number if recorded else 0
-    unrecorded = [_attempt_of(name, found["metadata"]) for name, found in own_jobs.items()]
-    newer = [attempt for attempt in unrecorded if attempt.number > newest_number]
+    numbers = {name: attempt_number(found) for name, found in own_jobs.items()}
+    newer = [
+        _attempt_of(name, number, own_jobs[name]["metadata"])
+        for name, number in numbers.items()
+        if number is not None and number > newest_number
+    ]
     known = recorded + sorted(newer, key=lambda attempt: attempt.number)
     return [
         replace(it, definition=definition) if is_same_definition(it.definition, definition) else it
@@ -248,11 +252,11 @@ def _known_attempts(status: Body, own_jobs: Mapping[str, Body], definition: str)
     ]
 
 
-def _attempt_of(name: str, metadata: Body) -> Attempt:
+def _attempt_of(name: str, number: int, metadata: Body) -> Attempt:
     """An attempt rebuilt from its Job."""
     annotations = metadata.get("annotations", {})
     return Attempt(
-        number=int(metadata["labels"][LABEL_ATTEMPT]),
+        number=number,
         name=name,
         start=parse_time(metadata["creationTimestamp"]),
         definition=annotations.get(ANNOTATION_DIGEST) or annotations.get(ANNOTATION_DEFINITION, ""),
