@@ -160,3 +160,31 @@ def test_a_hub_writes_no_file_outside_of_its_models_directory(kind: str, tmp_pat
 
     assert failed.value.failure.reason == Reason.HUB_REFUSED
     assert files_below(tmp_path) == set()
+
+
+ADAPTERS: Mapping[str, bytes] = {
+    "two that name each other": b'{"base_model_name_or_path": "org/other"}',
+    "one that names itself": b'{"base_model_name_or_path": "org/model"}',
+    "one nested too deeply": b'{"base_model_name_or_path":' + b"[" * 100_000,
+    "one of numbers without end": b'{"base_model_name_or_path": ' + b"1" * 100_000 + b"}",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ADAPTERS)
+def test_the_base_of_an_adapter_is_fetched_once_whatever_it_names(
+    kind: str, tmp_path: Path
+) -> None:
+    """The stub has the same files under every name."""
+    with a_hub({"adapter_config.json": ADAPTERS[kind]}, {}) as endpoint:
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
+            "HF_ENDPOINT": endpoint,
+            "HF_HOME": str(tmp_path / "hf"),
+        }
+        folder = fetch_from_hub(
+            HubModel(name="org/model"), environment, StopRequest(), lambda _: None
+        )
+
+    assert folder is not None
+    assert [file.name for file in folder.iterdir()] == ["adapter_config.json"]
