@@ -6,7 +6,7 @@ in threads and walks each body twice, which takes three times as long as the req
 """
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from copy import copy
 from typing import Any
 from urllib.parse import urlencode
@@ -88,7 +88,7 @@ class KubeApi:
         *,
         field_selector: str = "",
         metadata_only: bool = False,
-    ) -> AsyncIterator[Body]:
+    ) -> AsyncGenerator[Body, None]:
         """The objects of one namespace or of all, page by page."""
         accept = JSON_METADATA if metadata_only else JSON
         selectors = {"labelSelector": selector, "fieldSelector": field_selector}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a hub says about a file, before it becomes a part of a path in the cache.
+"""Checks the metadata of a hub's files before it becomes a part of a path in the cache.
 
-The hub's client builds paths from the identifiers of files and commits without looking at them: a
-mirror, or anyone in between, could write any file that this pod may write.
+The hub's client builds paths from the identifiers of files and commits without a check: a mirror,
+or anyone in between, could write any file that this pod may write.
 """
 
 import re
@@ -55,7 +55,7 @@ def checked(metadata: HfFileMetadata) -> HfFileMetadata:
 
 
 def check_all_answers() -> None:
-    """From now on the client itself, which asks again, gets checked answers only."""
+    """From now on the client itself, which repeats the requests, gets checked responses only."""
     ask: Any = file_download.get_hf_file_metadata
 
     def ask_checked(*arguments: Any, **options: Any) -> HfFileMetadata:
