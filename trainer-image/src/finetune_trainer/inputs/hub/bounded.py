@@ -35,7 +35,7 @@ class TooMuch(HubSilent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class FilePart:
     """A part of a file."""
 
     content: bytes
@@ -56,7 +56,7 @@ class HubReader:
     until: float = field(default_factory=lambda: time.monotonic() + ALL_SECONDS)
     _lock: Lock = field(default_factory=Lock)
 
-    def get(self, url: str, start: int = 0, length: int | None = None) -> Part:
+    def get(self, url: str, start: int = 0, length: int | None = None) -> FilePart:
         """At most `length` bytes from `start` on; fewer only if the file ends before. Without a
         length, the complete file.
 
@@ -77,7 +77,7 @@ class HubReader:
         except Exception as error:  # noqa: BLE001 - the client and the libraries below have many
             raise HubSilent(" ".join(str(error).split()) or type(error).__name__) from None
 
-    def _get(self, client: Any, url: str, start: int, length: int | None) -> Part:
+    def _get(self, client: Any, url: str, start: int, length: int | None) -> FilePart:
         wanted = {**self.headers, "Accept-Encoding": "identity"}
         if length is not None:
             wanted["Range"] = f"bytes={start}-{start + length - 1}"
@@ -97,7 +97,7 @@ class HubReader:
             request = following
         raise HubSilent(f"the hub redirects more than {MOST_REDIRECTS} times")
 
-    def _read(self, response: Any, start: int, length: int | None) -> Part:
+    def _read(self, response: Any, start: int, length: int | None) -> FilePart:
         skipped, total = _place_in(response, start)
         if skipped > _SKIPPED_BYTES:
             raise TooMuch("the server does not support ranges")
@@ -113,7 +113,7 @@ class HubReader:
         content = content[skipped : skipped + expected]
         if len(content) < expected and rest is not None:
             raise HubSilent(f"the response ended after {len(content)} of {expected} bytes")
-        return Part(content=bytes(content), total=total)
+        return FilePart(content=bytes(content), total=total)
 
     def _require_time(self) -> None:
         if time.monotonic() > self.until:

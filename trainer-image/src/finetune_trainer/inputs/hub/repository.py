@@ -16,7 +16,7 @@ from finetune_trainer.inputs.hub.bounded import (
     REQUEST_SECONDS,
     HubReader,
     HubSilent,
-    Part,
+    FilePart,
     TooMuch,
 )
 
@@ -40,7 +40,7 @@ class HubRepository:
     """The paths of all files."""
     endpoint: str | None
     reader: HubReader
-    _beginnings: dict[str, Part] = field(default_factory=dict)
+    _beginnings: dict[str, FilePart] = field(default_factory=dict)
 
     def names(self) -> list[str]:
         return sorted({path.split("/")[0] for path in self.files})
@@ -76,7 +76,7 @@ class HubRepository:
                 try:
                     self._beginning(waiting.get_nowait())
                 except (OSError, Empty):
-                    return  # Whoever reads the file gets the error.
+                    return  # Reading the file raises the error again.
 
         # Not a pool: the interpreter waits for its threads before it exits, and a hub may be slow.
         threads = [threading.Thread(target=work, daemon=True) for _ in range(_AT_ONCE)]
@@ -85,12 +85,12 @@ class HubRepository:
         for thread in threads:
             thread.join()
 
-    def _beginning(self, path: str) -> Part:
+    def _beginning(self, path: str) -> FilePart:
         if path not in self._beginnings:
             self._beginnings[path] = self._get(path, 0, BEGINNING_BYTES)
         return self._beginnings[path]
 
-    def _get(self, path: str, start: int, length: int) -> Part:
+    def _get(self, path: str, start: int, length: int) -> FilePart:
         return self.reader.get(
             file_url(self.repository, path, self.revision, self.endpoint), start, length
         )
