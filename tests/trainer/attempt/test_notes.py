@@ -136,7 +136,7 @@ def test_a_run_that_would_omit_too_many_rows_fails_before_training(
 
 
 ANSWER = {"role": "assistant", "content": "At pier 9."}
-LONG = "Where, among all the piers of this harbour and of the next one, is the boat? " * 4
+LONG = "Where, among all the piers of this harbour and of the next one, is the boat? " * 40
 
 
 @pytest.mark.parametrize(
