@@ -52,14 +52,14 @@ class Reason(StrEnum):
     INVALID_JOB = ("InvalidJob", Category.USER,
         ("the file contains no job, or one that `finetune validate` rejects; each error with "
         "its line or `--set`"),
-        "correct the file")
+        "change each line as its error describes")
     INVALID_CONFIG = ("InvalidConfig", Category.USER,
         ("each wrong key of the config, what was found and what was expected; or what TRL "
         "objects to"),
-        "correct the keys named")
+        "change the named keys as the message describes")
     INVALID_URI = ("InvalidUri", Category.USER,
         "a location other than `s3://`, `gs://`, `az://` or `file://`, or one without a bucket",
-        "correct the URI")
+        "write a URI such as `s3://bucket/folder`")
     CREDENTIALS_MISSING = ("CredentialsMissing", Category.USER,
         "a location in a store, and no credentials in the environment",
         "name a Secret with the keys")
@@ -72,7 +72,7 @@ class Reason(StrEnum):
     INVALID_CREDENTIALS = ("InvalidCredentials", Category.USER,
         ("the variable whose value no client can send (a newline within it, quotation marks, an "
         "address without `http://`); never the value"),
-        "correct that key of the Secret")
+        "write that key of the Secret again, without these characters")
     CREDENTIALS_EXPIRED = ("CredentialsExpired", (Category.USER, Category.INFRASTRUCTURE),
         ("a token that is no longer valid: a user error if it was never valid in this attempt; "
         "one that expired during training is retried, since the next pod reads the Secret again"),
@@ -91,26 +91,26 @@ class Reason(StrEnum):
         "over](../platform/object-stores.md#whom-a-place-belongs-to)"))
     MODEL_NOT_FOUND = ("ModelNotFound", Category.USER,
         "the location of the model, and what was found there instead",
-        "correct `model_name_or_path`")
+        "set `model_name_or_path` to a folder, a location or a hub name with a complete model")
     MODEL_DAMAGED = ("ModelDamaged", Category.USER,
         ("what is wrong with the model's files: Git LFS pointers, files that are missing or cut "
         "short, tensors that are missing or named by a wrapper; or weights that cannot be read"),
         "upload the complete model, as described in the message")
     REVISION_NOT_FOUND = ("RevisionNotFound", Category.USER,
         "the branch, tag or commit that the hub does not have",
-        "correct `model_revision`")
+        "set `model_revision` to a branch, tag or commit that exists")
     HUB_ACCESS_DENIED = ("HubAccessDenied", Category.USER,
         "what the hub refused: a private, gated or misspelt name",
-        "correct the name, or set `HF_TOKEN`")
+        "write the name as the hub has it, or set `HF_TOKEN`")
     HUB_TOKEN_MISSING = ("HubTokenMissing", Category.USER,
         "`push_to_hub` without a token, before anything is downloaded",
         "set `HF_TOKEN` in a Secret")
     HUB_TOKEN_INVALID = ("HubTokenInvalid", Category.USER,
         "a token that the hub does not accept",
-        "set a valid one")
+        "set `HF_TOKEN` to a token that has not expired")
     HUB_REFUSED = ("HubRefused", Category.USER,
         "what the hub objects to in a repository or its files",
-        "correct `hub_model_id`")
+        "set `hub_model_id` to `OWNER/NAME`")
     TRACKER_NOT_INSTALLED = ("TrackerNotInstalled", Category.USER,
         "the tracker that the image lacks, and those that it has",
         "name one of them, or set an image that has it")
@@ -133,7 +133,7 @@ class Reason(StrEnum):
         "`accelerate_config: fsdp2`, or an image that has it")
     DATASET_NOT_FOUND = ("DatasetNotFound", Category.USER,
         "the location of the data, and the most similar name",
-        "correct `dataset_name`")
+        "set `dataset_name` to the location of the data")
     DATASET_ACCESS_DENIED = ("DatasetAccessDenied", Category.USER,
         "the address that refused, without its signature",
         "sign it again, or open it")
@@ -142,7 +142,7 @@ class Reason(StrEnum):
         "rename it according to its type, or save it as CSV or JSON lines")
     INVALID_DATASET = ("InvalidDataset", Category.USER,
         "file and line that cannot be read, and why",
-        "correct the line")
+        "change the line as the message describes")
     EMPTY_DATASET = ("EmptyDataset", Category.USER,
         "the split without rows, or whose rows were all dropped, and why",
         "add examples")
@@ -151,7 +151,7 @@ class Reason(StrEnum):
         "rename them, or set `dataset_columns`")
     UNKNOWN_ROLE = ("UnknownRole", Category.USER,
         "the role that the chat template does not support, and those that it does",
-        "correct the role")
+        "write one of these roles")
     NOT_CONVERSATIONAL = ("NotConversational", Category.USER,
         "`system_message` for data without conversations",
         "leave it out")
@@ -163,7 +163,7 @@ class Reason(StrEnum):
         "set `dataset_config` to one of them")
     SPLIT_EXISTS = ("SplitExists", Category.USER,
         "a split to create that already exists",
-        "use it")
+        "leave `test_split_size` out, or name another split to create")
     SPLIT_TOO_LARGE = ("SplitTooLarge", Category.USER,
         "a test split that would leave nothing to train on",
         "make it smaller")
@@ -175,16 +175,16 @@ class Reason(StrEnum):
         "upload it next to the data")
     CHAT_TEMPLATE_NOT_FOUND = ("ChatTemplateNotFound", Category.USER,
         "the file or name that is not a template",
-        "correct `chat_template_path`")
+        "set `chat_template_path` to a `.jinja` file, or a folder with a tokenizer")
     CHAT_TEMPLATE_MISSING = ("ChatTemplateMissing", Category.USER,
         "conversations, and a model without a template",
         "set `chat_template_path`")
     INVALID_CHAT_TEMPLATE = ("InvalidChatTemplate", Category.USER,
         "the Jinja error, with its line",
-        "correct the template")
+        "change the template at that line")
     CONVERSATIONS_REFUSED = ("ConversationsRefused", Category.USER,
         "what the chat template refuses in all rows, with turn and row, and its own words",
-        "`merge_system_message`, another `chat_template_path`, or correct the rows")
+        "`merge_system_message`, another `chat_template_path`, or turns that the template has")
     CHAT_TEMPLATE_TOKENS_MISSING = ("ChatTemplateTokensMissing", Category.USER,
         "tokens of the template that are not in the model's vocabulary",
         "set `added_tokens`")
@@ -196,10 +196,10 @@ class Reason(StrEnum):
         "set `eos_token`")
     METRIC_NOT_FOUND = ("MetricNotFound", Category.USER,
         "the function in `metric_fn` that was not found",
-        "correct `metric_fn`")
+        "set `metric_fn` to `FILE.py:FUNCTION`, with the file next to the data")
     METRIC_FAILED = ("MetricFailed", Category.USER,
         "what the user's function raised, and its line",
-        "correct the function")
+        "change the function until a call with lists works where you wrote it")
     NOTHING_TO_JUDGE = ("NothingToJudge", Category.USER,
         "`metric_fn` without answers to evaluate",
         "add a test split")
@@ -208,7 +208,7 @@ class Reason(StrEnum):
         "raise `max_length` or `learning_rate`")
     TOO_MANY_ROWS_LEFT_OUT = ("TooManyRowsLeftOut", Category.USER,
         "how many rows cannot be trained on, and why, if they exceed `max_rows_left_out`",
-        "correct the rows, or raise `max_rows_left_out`")
+        "change the rows as the reasons describe, or raise `max_rows_left_out`")
     WEIGHTS_UNMOVED = ("WeightsUnmoved", Category.USER,
         ("which of the trained tensors are still the base model's, although their layers "
         "received gradients; the trained artifact is kept"),
@@ -221,7 +221,7 @@ class Reason(StrEnum):
         "lower `learning_rate`, or check the data")
     WORLD_SIZE_CHANGED = ("WorldSizeChanged", Category.USER,
         "a checkpoint of another number of processes, where the strategy cannot reshard it",
-        "the ways out")
+        "the same number of processes again, or another `spec.runToken` to begin again")
     CHECKPOINT_UNSAFE = ("CheckpointUnsafe", Category.USER,
         "what the checkpoint contains that no trainer saves; it was not loaded, and no code ran",
         "find out who can write to the output location; delete the checkpoint")
@@ -250,7 +250,7 @@ class Reason(StrEnum):
         "synchronize the node's clock")
     DATA_SERVER_UNREACHABLE = ("DataServerUnreachable", Category.INFRASTRUCTURE,
         "the address that did not answer",
-        "check it")
+        "check that the server is up, or put the file into an object store")
     HUB_UNREACHABLE = ("HubUnreachable", Category.INFRASTRUCTURE,
         "a hub that is unavailable, busy or failing",
         "allow the pods to reach it, or use an object store")

@@ -12,6 +12,7 @@ experts    mixtures of experts, whose matrices PEFT adapts as parameters
 mamba      models with Mamba layers, some of whose matrices cannot have an adapter
 files      the files of a model: LFS pointers, other formats, missing files
 tensors    the tensors in the headers of its weights: missing, unknown and prefixed ones
+headers    the header of a safetensors file, and the index of several
 tokens     a tokenizer with more tokens than the embedding has rows
 
 All input comes from a hub or a bucket and is untrusted. No I/O here.

@@ -26,6 +26,9 @@ PICKLED_INDEX = "pytorch_model.bin.index.json"
 TOKENIZER = "tokenizer.json"
 SENTENCEPIECE = "tokenizer.model"
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""The beginning of a Git LFS pointer."""
+
 LOADED = (SAFETENSORS, INDEX, PICKLED, PICKLED_INDEX)
 """Every directory that transformers loads weights from has one of these."""
 
@@ -56,8 +59,12 @@ class ModelFiles:
     """The name of the index, if it could be read."""
     indexed: Collection[str] = ()
     """The files that the index names."""
+    tensors: Collection[str] = ()
+    """The names of all tensors, from the headers, or else from the index; empty if unknown."""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Every tensor by its name; empty if not all headers could be read."""
+    embedding: tuple[int, ...] = ()
+    """The shape of the embedding, if only the header of its file was read."""
     adapter_base: str | None = None
     """The base model in an adapter's config; None without an adapter."""
     added_tokens: Mapping[str, int] = field(default_factory=dict)
@@ -67,6 +74,13 @@ class ModelFiles:
     def modules(self) -> tuple[str, ...]:
         """The names of its matrices."""
         return tensors.modules_in(self.shapes)
+
+    @property
+    def embedding_rows(self) -> int | None:
+        """The number of tokens that the embedding has rows for, if known."""
+        if self.shapes:
+            return tensors.embedding_rows(self.shapes)
+        return self.embedding[0] if len(self.embedding) == 2 else None
 
 
 FileRule = Callable[[ModelFiles, Mapping[str, Any]], Damage | None]
@@ -151,9 +165,9 @@ def when_broken(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
 
 def when_tensors(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
     # A classifier has no head by design: its kind is reported instead.
-    if not files.shapes or is_of_another_kind(config):
+    if not files.tensors or is_of_another_kind(config):
         return None
-    return tensors.find_damage(files.shapes, config)
+    return tensors.find_damage(files.tensors, files.embedding_rows, config)
 
 
 RULES: tuple[FileRule, ...] = (

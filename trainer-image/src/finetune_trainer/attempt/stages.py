@@ -16,7 +16,7 @@ import yaml
 from finetune_contract.outcome import Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.run import Run
-from finetune_trainer.attempt.base_model import is_on_the_hub, require_base_model
+from finetune_trainer.attempt.base_model import require_base_model
 from finetune_trainer.attempt.checking import check
 from finetune_trainer.attempt.completed import telling_what_changed
 from finetune_trainer.attempt.expected_memory import expect_memory, remedy_for
@@ -33,6 +33,7 @@ from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import AttemptFailed, Interrupted, Stage, interruption
 from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.failures.triton_compiler import require_triton_compiler
+from finetune_trainer.inputs.hub_model import is_on_hub
 from finetune_trainer.inputs.model_facts import read_fetched_config
 from finetune_trainer.inputs.origins import Origins
 from finetune_trainer.plan import trackers, training_plan
@@ -165,9 +166,9 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
 
 def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
     """Fetches model, data and the newest checkpoint."""
-    if not is_on_the_hub(str(run.config["model_name_or_path"])):
+    if not is_on_hub(str(run.config["model_name_or_path"])):
         require_base_model(run, context)
-    inputs = fetch_inputs(run, context)
+    inputs = fetch_inputs(run, context, lambda: require_base_model(run, context))
     # Into the trainer's own directory: it looks there for the best one, and may remove checkpoints.
     checkpoint = checkpoints.fetch_newest(
         store,
@@ -186,11 +187,11 @@ def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
 def _plan(fetched: _Fetched, context: AttemptContext) -> training_plan.TrainingPlan:
     """Determines the input of the ranks, and writes it to their files."""
     run, paths, checkpoint = fetched.run, fetched.paths, fetched.checkpoint
-    if is_on_the_hub(str(run.config["model_name_or_path"])):
-        # Not earlier: it would wait for a hub that does not respond.
-        require_base_model(run, context)
-    # Checked again for rules that need the model, for example its context length.
     base_model = str(run.config["model_name_or_path"])
+    if is_on_hub(base_model):
+        # Again, because the hub may not have sent all that was checked before the download.
+        require_base_model(run, context, paths.get(base_model))
+    # Checked again for rules that need the model, for example its context length.
     model = read_fetched_config(base_model, paths)
     check(run, context, model=model)
     require_model_packages(model, paths.get(base_model))

@@ -15,6 +15,7 @@ from finetune_spec.base_model import check_base_model
 from finetune_spec.config import Context, Problem, SftConfig, check_config
 from finetune_spec.config.parse.schema import NEWEST, known_versions
 from finetune_spec.config.parse.sft_config import DATA_FILES
+from finetune_spec.config.problem import change_as_described
 from finetune_spec.memory.sharding import find_sharding
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.plan.hub_use import without_hub
@@ -69,7 +70,7 @@ def check_run(
         raise attempt_failed(
             Reason.INVALID_CONFIG,
             "; ".join(str(problem) for problem in mistakes),
-            f"correct {', '.join(dict.fromkeys(problem.key for problem in mistakes))}",
+            change_as_described(problem.key for problem in mistakes),
         )
 
 

@@ -31,7 +31,10 @@ class WaitsOn(Enum):
 
     NOTHING = (Category.USER, f"check the events of the Job and its pods, {_MORE_TIME}")
     ROOM = (Category.USER, _LESS)
-    IMAGE = (Category.USER, f"correct the image, set the pull secret it requires, {_MORE_TIME}")
+    IMAGE = (
+        Category.USER,
+        f"name an image that exists, set the pull secret it requires, {_MORE_TIME}",
+    )
     CONTAINER = (Category.USER, f"create the objects that the container requires, {_MORE_TIME}")
     OTHER_CONTAINER = (
         Category.PLATFORM,

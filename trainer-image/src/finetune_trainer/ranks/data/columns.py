@@ -9,7 +9,7 @@ from typing import Any
 
 from finetune_contract.reasons import Reason
 from finetune_spec.config.parse.data_formats import FORMATS, columns_of_template
-from finetune_spec.config.problem import did_you_mean
+from finetune_spec.config.problem import nearest_of
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.arguments.data import DataArguments
 from finetune_trainer.ranks.data.proposals import named, proposal
@@ -31,7 +31,8 @@ def require_declared(
     """
     for target, source in mapping.items():
         if source not in columns:
-            raise _missing(f"dataset_columns.{target} is {source}", source, columns, target)
+            key = f"dataset_columns.{target}"
+            raise _missing(f"{key} is {source}", source, columns, key)
     known = {*columns, *mapping}
     if data.dataset_format is not None:
         for column in FORMATS[data.dataset_format].needed:
@@ -116,9 +117,9 @@ def _unknown_speaker(row: Mapping[str, Any]) -> str:
 def _missing(
     where: str, column: str, columns: Sequence[str], asked_for: str | None = None
 ) -> AttemptFailed:
-    hint = did_you_mean(column, columns).removeprefix(", ").removesuffix("?")
-    if hint and asked_for is not None:
-        remedy = f"correct it: {hint}?"
+    nearest = nearest_of(column, columns)
+    if nearest is not None and asked_for is not None:
+        remedy = f"write {nearest} in {asked_for}"
     elif (alias := named(column, columns)) is not None:
         remedy = f"set dataset_columns: {{{column}: {alias}}}"
     elif asked_for is None:
