@@ -29,10 +29,9 @@ CHART = ROOT / "charts" / "finetune-operator"
 NOT_PROSE = (
     "tests/",
     "testbed/README.md",
-    "docs/decisions/",
     "docs/reference/config.md",
 )
-"""Texts for developers, records of the past, and TRL's own words."""
+"""Texts for developers, and TRL's own words."""
 
 IN_SOURCES = (".py", ".html")
 """Files in a project's `src` that contain messages."""
