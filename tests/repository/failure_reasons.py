@@ -341,7 +341,7 @@ def proofs() -> Iterator[tuple[Reason, str, str]]:
 
 def _table() -> Iterator[str]:
     yield from (
-        "| reason | category | what its user reads | remedy |",
+        "| reason | category | meaning | remedy |",
         "| --- | --- | --- | --- |",
     )
     for reason in Reason:

@@ -16,6 +16,7 @@ import yaml
 
 from repository import plugin_archive, provenance, release, released_chart
 from repository.publication import CHART, Publication, problems, repository_version
+from repository.tracked import ROOT
 from testbed import helm, images
 
 VERSION = repository_version()
@@ -186,8 +187,8 @@ def test_a_wheel_contains_its_description_and_licence(built: Path) -> None:
             licence = archive.read(about.replace("METADATA", "licenses/LICENSE"))
         assert facts["Version"] == VERSION
         assert facts["License-Expression"] == "Apache-2.0"
-        assert facts.get_payload().startswith("# finetune-")
-        assert licence == (release.ROOT / "LICENSE").read_bytes()
+        assert str(facts.get_payload()).startswith("# finetune-")
+        assert licence == (ROOT / "LICENSE").read_bytes()
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def measure(model_type: str, attention: str | None = None) -> tuple[PackedRows, 
             packed = _packed(model, rows, attention)
         except TimeoutError as error:
             raise NotBuilt(f"{model_type}: {error}") from error
-        except Exception as error:  # noqa: BLE001 - whatever the architecture can't do
+        except Exception as error:  # noqa: BLE001 - whatever the architecture cannot do
             return PackedRows.REFUSED, _package_in(str(error))
     return (PackedRows.APART, "") if _agree(packed, alone) else (PackedRows.MIXED, "")
 
