@@ -69,14 +69,14 @@ RUN_TEXT = r"""{
 FAILURE = Failure(
     category=Category.USER,
     reason="DatasetNotFound",
-    message="no such data set \u00e9",
+    message="no such dataset \u00e9",
     remedy="upload it",
     phase="Fetching",
 )
 FAILED_TEXT = (
     '{"version":1,"adapterVerified":false,"step":0,"totalSteps":0,"checkpointStep":0,'
     '"resumedFromStep":3,"worldSize":0,"figures":{},"failure":{"category":"User",'
-    '"reason":"DatasetNotFound","message":"no such data set \u00e9","remedy":"upload it",'
+    '"reason":"DatasetNotFound","message":"no such dataset \u00e9","remedy":"upload it",'
     '"phase":"Fetching","rank":null}}'
 )
 SUCCESS = Outcome(

@@ -234,7 +234,7 @@ def test_a_malformed_text_is_refused_in_one_sentence(key: str, value: Any, sente
         pytest.param(
             "dataset_name",
             "data/sets/train",
-            '"data/sets/train" can only be a folder on the '
+            '"data/sets/train" can only be a directory on the '
             "trainer's file system, because hub names have the form org/name: write "
             "./data/sets/train if it is",
             id="folder without a dot",

@@ -170,7 +170,7 @@ def test_fields_that_pods_can_have_are_accepted(spec: dict[str, Any]) -> None:
         (
             of_container(env=[{"name": "HOME", "value": "/"}]),
             (
-                f"{TRAINER}.env[0].name: HOME cannot be set by a job: the work folder is the "
+                f"{TRAINER}.env[0].name: HOME cannot be set by a job: the working directory is the "
                 "trainer's home"
             ),
         ),

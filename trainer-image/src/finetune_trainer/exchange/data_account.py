@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of a data set: read, dropped, cut, packed. Values only, no I/O here.
+"""The rows of a dataset: read, dropped, cut, packed. Values only, no I/O here.
 
 Measured by a rank, written to `workspace.data_account`, published as `report/data.json`.
 """

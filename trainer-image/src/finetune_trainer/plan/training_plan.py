@@ -88,7 +88,7 @@ def context_of(run: ParsedRun, hardware: Hardware) -> Context:
 
 
 def names_to_fetch(config: SftConfig) -> Iterator[tuple[str, str]]:
-    """Every model, template and data set of the config, with its key; for a part's `data_files`,
+    """Every model, template and dataset of the config, with its key; for a part's `data_files`,
     those at other locations: `datasets` finds the rest.
     """
     for key, name in config.sources:

@@ -78,7 +78,7 @@ _OF_A_TEMPLATE = ("{%", "{{")
 _OTHER_ENDINGS = (".jinja2", ".txt", ".tmpl", ".tpl", ".template", ".json", ".yaml", ".yml")
 _EXPECTED = (
     "expected chatml, a template of TRL's by name (such as gemma3, llama3, phi3 or qwen3), a file "
-    "that ends in .jinja or .j2, or a tokenizer: a folder or a hub name such as org/name"
+    "that ends in .jinja or .j2, or a tokenizer: a directory or a hub name such as org/name"
 )
 
 

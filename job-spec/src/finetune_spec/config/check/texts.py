@@ -51,7 +51,7 @@ _TRUTH_WORDS = frozenset(("yes", "no", "true", "false", "t", "f", "y", "n", "1",
 
 
 def check_split_name(name: str, text: str) -> Iterator[Problem]:
-    """TRL looks up the split by its name in the loaded data set."""
+    """TRL looks up the split by its name in the loaded dataset."""
     if _SPLIT_NAME.fullmatch(text):
         return
     hint = ""

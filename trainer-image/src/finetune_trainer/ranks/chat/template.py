@@ -83,8 +83,9 @@ def _other_tokenizer(place: str) -> Any:
             raise
         raise attempt_failed(
             Reason.CHAT_TEMPLATE_NOT_FOUND,
-            f"chat_template_path: {place} is a folder without a tokenizer",
-            "correct chat_template_path: a .jinja file, or the folder that save_pretrained wrote",
+            f"chat_template_path: {place} is a directory without a tokenizer",
+            "correct chat_template_path: a .jinja file, or the directory that save_pretrained "
+            "wrote",
         ) from None
     if source.chat_template is None:
         raise attempt_failed(

@@ -74,14 +74,14 @@ def require_readable(row: Mapping[str, Any], text_field: str) -> None:
             remedy = proposal(row, text_field)
         raise attempt_failed(
             Reason.DATASET_COLUMN_MISSING,
-            f"the data set has the columns {', '.join(columns)}: TRL reads prompt with completion",
+            f"the dataset has the columns {', '.join(columns)}: TRL reads prompt with completion",
             remedy,
         )
     if {"messages", "conversations", "prompt", text_field} & set(columns):
         return
     raise attempt_failed(
         Reason.DATASET_COLUMN_MISSING,
-        f"the data set has the columns {', '.join(columns)}; TRL trains on messages, on prompt "
+        f"the dataset has the columns {', '.join(columns)}; TRL trains on messages, on prompt "
         f"and completion, or on {text_field}{_maybe_no_header(columns)}",
         proposal(row, text_field),
     )
@@ -127,7 +127,7 @@ def _missing(
         remedy = f"name one of its columns in {asked_for}"
     return attempt_failed(
         Reason.DATASET_COLUMN_MISSING,
-        f"{where}, but the data set has no column {column}: it has "
+        f"{where}, but the dataset has no column {column}: it has "
         f"{', '.join(columns)}{_maybe_no_header(columns)}",
         remedy,
     )

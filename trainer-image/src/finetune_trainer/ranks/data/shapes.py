@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One row in a custom format -> one in TRL's. Pure: no data set, no torch here.
+"""One row in a custom format -> one in TRL's. Pure: no dataset, no torch here.
 
 Each format takes a row and returns the columns that TRL reads, or raises `Unfit` for a row without
 anything to train on, or one on which TRL would fail.
