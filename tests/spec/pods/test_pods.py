@@ -306,11 +306,11 @@ def test_fields_that_pods_cannot_have_are_refused(spec: dict[str, Any], sentence
         ),
         (
             of_container(env=[{"name": "A", "value": 1}]),
-            f"{TRAINER}.env[0].value: found 1, expected a text: put it in quotes",
+            f"{TRAINER}.env[0].value: found 1, expected a string: put it in quotes",
         ),
         (
             of_pod(nodeSelector={"spot": True}),
-            f"{POD}.nodeSelector.spot: found true, expected a text: put it in quotes",
+            f"{POD}.nodeSelector.spot: found true, expected a string: put it in quotes",
         ),
         (
             of_container(volumes=[CLAIM], volumeMounts=[MOUNT | {"readOnly": "true"}]),

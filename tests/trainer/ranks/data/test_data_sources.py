@@ -172,7 +172,7 @@ def test_a_hub_uri_is_passed_to_datasets_in_its_form(
         ),
         pytest.param(
             {"train.jsonl": b'{"text": "a"}\n', "train-2.jsonl": b'"a"\n'},
-            "train-2.jsonl, line 1 is a text, expected an object with columns",
+            "train-2.jsonl, line 1 is a string, expected an object with columns",
             "write each row as an object, such as",
             id="a line that is no row",
         ),

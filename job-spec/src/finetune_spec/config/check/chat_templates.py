@@ -85,7 +85,7 @@ _EXPECTED = (
 def check_chat_template(name: str, text: str) -> Iterator[Problem]:
     """A name, a file or a tokenizer; any other single word is a misspelt name."""
     if text.lower() in NULL_WORDS - {""}:
-        yield Problem(path=name, message=f"found {quoted(text)}, a text: {WRITE_NULL}")
+        yield Problem(path=name, message=f"found {quoted(text)}, a string: {WRITE_NULL}")
     elif any(mark in text for mark in _OF_A_TEMPLATE):
         yield Problem(
             path=name,

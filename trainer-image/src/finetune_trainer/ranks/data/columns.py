@@ -59,7 +59,7 @@ def require_readable(row: Mapping[str, Any], text_field: str) -> None:
             raise attempt_failed(
                 Reason.INVALID_DATASET,
                 f"{name} of the first row is not a list: expected turns with role and content",
-                f"give {name} as a list, not as a text",
+                f"give {name} as a list, not as a string",
             )
     if speaker := _unknown_speaker(row):
         raise attempt_failed(
@@ -98,7 +98,7 @@ def require_texts(types: Mapping[str, str], split: str) -> None:
             continue
         raise attempt_failed(
             Reason.INVALID_DATASET,
-            f"the column {name} of {split} is of the type {kind}, expected a text: the file "
+            f"the column {name} of {split} is of the type {kind}, expected a string: the file "
             "contains no text to train on",
             f"write {name} as text into the file",
         )
