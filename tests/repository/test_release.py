@@ -229,7 +229,7 @@ def versions_of(folder: Path) -> dict[str, list[str]]:
 
 
 def _tags(manifests: str) -> Iterator[str]:
-    """Of our images, and of the label with the version."""
+    """The tags of our images, and the label with the version."""
     yield from re.findall(r'app\.kubernetes\.io/version: "([^"]+)"', manifests)
     tags = re.findall(r"[^\s\"]+/finetune-[a-z-]+:([^\s\"]+)", manifests)
     assert tags, "no image is named"

@@ -65,7 +65,7 @@ class Unsaved:
     """Checkpoints that could not be uploaded: the last saved one is `Progress.checkpoint_step`."""
 
     step: int
-    """Of the newest one."""
+    """The step of the newest one."""
     seconds: int
     """The time without a successful upload."""
     message: str = field(default="", metadata=bounded_by(_shortened))

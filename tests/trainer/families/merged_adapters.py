@@ -28,9 +28,9 @@ from trainer.families.packed_rows import NotBuilt
 from trainer.families.small import VOCABULARY, a_model
 
 NOISE = 1e-3
-"""Of how far the logits spread."""
+"""Tolerance, as a share of the spread of the logits."""
 LEAST_CHANGE = 3e-2
-"""The same: what an adapter must change, so that a merge without it would show."""
+"""The least change by an adapter, as such a share: a merge without it would be detected."""
 
 
 ASKED: Mapping[str, Any] = {"use_peft": True, "merge_adapter": True}

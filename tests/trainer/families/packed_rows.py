@@ -16,7 +16,9 @@ from trainer.families.small import a_model
 
 LENGTHS = (5, 1, 23, 17, 2)
 _NOISE = 1e-5
-"""Of the largest logit. Some models compute parts in 32 bits, whatever their own precision."""
+"""Tolerance, as a share of the largest logit. Some models compute parts in 32 bits, whatever their
+own precision.
+"""
 
 
 class NotBuilt(Exception):

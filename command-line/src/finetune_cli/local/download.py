@@ -85,7 +85,7 @@ class _Published:
     store: Store
     manifest: ArtifactManifest
     merged: ArtifactManifest | None
-    """Of the merged model, if a complete one is next to the adapter."""
+    """The manifest of the merged model, if a complete one is next to the adapter."""
 
     @property
     def manifests(self) -> Mapping[str, ArtifactManifest]:

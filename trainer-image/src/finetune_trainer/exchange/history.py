@@ -20,7 +20,7 @@ EVALUATED = "eval_"
 """The prefix of figures of an evaluation, including a user's own metrics."""
 
 BASE_EVAL_LOSS = "base_eval_loss"
-"""Of the evaluation before the first step."""
+"""The loss in the evaluation before the first step."""
 
 _ABOUT_THE_EVALUATION = frozenset(
     {

@@ -30,7 +30,7 @@ _LENGTH_BYTES = 8
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _LARGEST_HEADER = 64 * 1024**2
 _LARGEST_HEADERS = 256 * 1024**2
-"""Of all files of a model together."""
+"""Limit for all files of a model together."""
 _LARGEST_INDEX = 64 * 1024**2
 _LARGEST_ADAPTER_CONFIG = 1024**2
 _TOKENIZER_BEGINNING = 1024**2

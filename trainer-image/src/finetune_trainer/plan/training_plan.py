@@ -173,8 +173,8 @@ def _environment(run: ParsedRun, hardware: Hardware) -> dict[str, str]:
 
 
 MOST_THREADS_BESIDE_A_GPU = 8
-"""Of a rank with a GPU: the CPU only prepares batches, and on a node with 128 CPUs that many
-threads would mostly wait for each other.
+"""Threads of a rank with a GPU: the CPU only prepares batches, and on a node with 128 CPUs that
+many threads would mostly wait for each other.
 """
 
 

@@ -59,7 +59,7 @@ class Node:
     value: Any
     place: Position
     keys: dict[str, Position] = field(default_factory=dict)
-    """Of a mapping: key -> its position."""
+    """The positions of a mapping's keys."""
     children: dict[str | int, "Node"] = field(default_factory=dict)
     size: int = 1
     """Number of values in it; those of aliases count each time."""

@@ -64,7 +64,7 @@ def _value(key: str, value: Any, num_answers: int) -> float:
 
 
 def _mean(key: str, value: Any, parts: Sequence[Any], num_answers: int) -> float:
-    """Of a number, or a boolean, for each answer."""
+    """The mean of a number, or a boolean, for each answer."""
     if len(parts) != num_answers:
         raise Unusable(
             f"returned {described(value)} for {key}, expected a number, or a list with a number "

@@ -46,7 +46,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Of all trained tensors; empty if they were not observed."""
+    """The account of all trained tensors; empty if they were not observed."""
 
     tensors: tuple[Tensor, ...] = ()
     learning_rate: float = 0.0
