@@ -317,7 +317,7 @@ PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
         ),
     },
 }
-"""By file below tests/ and by test: the reasons that it provokes."""
+"""The reasons that each test provokes, by its file below tests/."""
 
 _CATEGORY = re.compile(r"^( *category:\n +description: )[^\n]*", re.MULTILINE)
 

@@ -71,7 +71,7 @@ def wordings() -> tuple[Wording, ...]:
 
 
 def findings_in(text: str, table: tuple[Wording, ...]) -> list[Finding]:
-    """What a text has of them, in order; a wording may go over the end of a line."""
+    """The findings in a text, in order. A wording may continue on the next line."""
     return sorted(
         (
             Finding(
@@ -188,7 +188,7 @@ _READERS = {
     ".yaml": source_texts.of_comments,
     ".yml": source_texts.of_comments,
 }
-"""By the end of a file's name. Of all other files, the complete text is read."""
+"""The reader for each end of a file's name. Other files are read completely."""
 
 
 if __name__ == "__main__":

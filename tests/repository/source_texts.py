@@ -102,7 +102,7 @@ def _comment(line: str) -> str:
 
 
 def _without_code(text: str) -> str:
-    """Without what is quoted as code, also over the end of a line."""
+    """The text without inline code, which may continue on the next line."""
     return _INLINE_CODE.sub(blank, text)
 
 

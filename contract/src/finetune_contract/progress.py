@@ -109,7 +109,7 @@ class Progress:
     """Rows of a micro-batch, if the trainer has chosen it."""
     memory: GpuMemory = GpuMemory()
     answers: tuple[Answer, ...] = field(default=(), metadata=FIRST_ANSWERS)
-    """To held-out prompts, before and after training; known when the artifact is."""
+    """Answers to held-out prompts, before and after training; known when the artifact is."""
 
     @property
     def percent(self) -> int | None:

@@ -33,7 +33,7 @@ FILES: Final = {
         ("page.js", "answers.js", "redraw.js", "sign-in.js", "token.js"), "text/javascript"
     ),
 }
-"""By path, with their content type."""
+"""The files by path, with their content type."""
 
 HEADERS: Final = {
     "Content-Security-Policy": (

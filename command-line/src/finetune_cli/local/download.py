@@ -89,7 +89,7 @@ class _Published:
 
     @property
     def manifests(self) -> Mapping[str, ArtifactManifest]:
-        """By their locations in the run; the run's own last."""
+        """Manifests by their locations in the run; the run's own is last."""
         others = {} if self.merged is None else {layout.MERGED: self.merged}
         return {**others, layout.MANIFEST: self.manifest}
 

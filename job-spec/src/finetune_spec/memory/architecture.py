@@ -63,7 +63,7 @@ class Architecture:
     context: int | None
     """The number of tokens it was made for."""
     linears: tuple[Linear, ...]
-    """Those of one layer."""
+    """The linear layers of one layer."""
     experts: Experts | None
     width: int
     """The width of the MLP; with experts, of all that process a token."""

@@ -72,7 +72,7 @@ class SplitAccount:
     tokens: int | None = None
     """The tokens of one epoch, after dropping and cutting."""
     trained_tokens: int | None = None
-    """Those among them that count for the loss."""
+    """The number of them that count for the loss."""
     lengths: Lengths | None = None
     packing: Packing | None = None
     note: str = ""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from finetune_contract.codec import read
 
 LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""With these torch and accelerate form a process group."""
+"""If these are set, torch and accelerate form a process group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

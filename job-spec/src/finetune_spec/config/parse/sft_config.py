@@ -27,7 +27,7 @@ class SftConfig(Reading):
     """
 
     written: Mapping[str, Any]
-    """By the user, with an attempt's adjustments."""
+    """The keys that the user wrote, with an attempt's adjustments."""
     current: Mapping[str, Any]
     """The same in current spelling."""
     older: Mapping[str, str]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which values are texts: the text in the file, or none. Pure.
+"""Decides which values are texts: the text in the file, or none. Pure.
 
 Readers keep each value of a CSV or JSON file as its text in the file. Files with types, such as
 Parquet, have values that are not texts: an integer has one notation, all others have several, or

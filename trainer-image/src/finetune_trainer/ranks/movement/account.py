@@ -14,7 +14,7 @@ _ADAPTER_NAME = re.compile(r"\.(modules_to_save\.)?default(?=\.|$)")
 
 
 class Gradient(IntEnum):
-    """What was seen of a tensor's gradient; of two ranks the higher value counts."""
+    """The observed gradient of a tensor. The higher value of two ranks counts."""
 
     UNKNOWN = 0
     """It was not observed."""
