@@ -15,7 +15,6 @@ from finetune_cli.terminal.exits import NO_INPUT, Refused
 from finetune_cli.terminal.new_folder import require_new
 from finetune_cli.terminal.output import tell, while_read
 from finetune_contract import layout
-from finetune_contract.codec import read
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import ExitCode
 from finetune_contract.printable import on_one_line
@@ -108,7 +107,7 @@ def _find_run(uri: str, environment: Mapping[str, str]) -> _Published | None:
     pointer = _ask_for(open_store(uri, environment), layout.LATEST)
     if pointer is None:
         return None
-    run_id = read(Pointer, pointer, layout.LATEST).run_id
+    run_id = Pointer.from_json(pointer, layout.LATEST).run_id
     return _read_run(open_store(locations.join(uri, run_id), environment))
 
 

@@ -215,7 +215,9 @@ def parse_job(
     said, status = read(body, settings, model), body.get("status", {})
     wrong = [problem for problem in said.problems if not problem.is_warning]
     mistakes = [*wrong, *said.refused]
-    is_rejected = bool(mistakes) and not is_accepted_as(status, said.definition)
+    # A spec beyond the bounds was not read: no status, edited by hand or not, makes it accepted.
+    is_known = said.is_bounded and is_accepted_as(status, said.definition)
+    is_rejected = bool(mistakes) and not is_known
     # An accepted spec stays accepted: the API server locks it, and a newer operator's stricter
     # checks must not stop a running attempt. Unlocked parts are checked again, and the guard rails
     # apply to every attempt that is about to start.

@@ -19,6 +19,7 @@ from typing import Any
 from huggingface_hub import HfApi, ModelInfo, constants, hf_hub_download, try_to_load_from_cache
 
 from finetune_contract.codec import document_of
+from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import Stage
 from finetune_trainer.failures.log_lines import set_up_log
@@ -26,6 +27,7 @@ from finetune_trainer.failures.redaction import hide_in_output
 from finetune_trainer.failures.stopping import end_process
 from finetune_trainer.inputs.hub import choice
 from finetune_trainer.inputs.hub.download import Commit, Download, retrying
+from finetune_trainer.inputs.hub.untrusted import check_all_answers, require_plain
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +52,17 @@ def main(name: str, revision: str, *, with_weights: bool) -> dict[str, Any]:
         return {"failure": document_of(failure)}
 
 
-def _fetch(name: str, revision: str, download: Download, *, with_weights: bool) -> Path:
+def _fetch(
+    name: str, revision: str, download: Download, *, with_weights: bool, is_base: bool = False
+) -> Path:
     def ask() -> ModelInfo:
         return HfApi().model_info(name, revision=revision)
 
     # A cached model needs no retries.
     found = ask() if _is_cached(name, revision) else retrying(ask)
     names = [each.rfilename for each in found.siblings or ()]
-    snapshot = Commit(repository=name, commit=str(found.sha), download=download)
+    commit = require_plain("a commit", found.sha)
+    snapshot = Commit(repository=name, commit=commit, download=download)
     descriptions = choice.description_files(names)
     snapshot.fetch(descriptions)
     if with_weights:
@@ -66,8 +71,9 @@ def _fetch(name: str, revision: str, download: Download, *, with_weights: bool) 
     if descriptions and revision != found.sha:
         # This records the branch's commit in the cache, which is then found without the hub.
         hf_hub_download(name, descriptions[0], revision=revision)
-    if with_weights and (base := _base_of(snapshot.folder)) is not None:
-        _fetch(base, "main", download, with_weights=True)
+    # An adapter that names an adapter is not loaded: two may name each other.
+    if with_weights and not is_base and (base := _base_of(snapshot.folder)) is not None:
+        _fetch(base, "main", download, with_weights=True, is_base=True)
     return snapshot.folder
 
 
@@ -81,10 +87,9 @@ def _base_of(folder: Path) -> str | None:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text())
-    except (OSError, ValueError):
+        return parse_object(file.read_bytes(), file.name)
+    except (OSError, InvalidDocument):
         return {}  # transformers will report the error.
-    return found if isinstance(found, dict) else {}
 
 
 def _is_cached(name: str, revision: str) -> bool:
@@ -118,6 +123,7 @@ if __name__ == "__main__":
     for library in ("httpx", "httpx2", "huggingface_hub"):
         logging.getLogger(library).setLevel(logging.ERROR)
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
+    check_all_answers()
     _say(main(sys.argv[1], sys.argv[2], with_weights=sys.argv[3] == "with-weights"))
     # Not the interpreter's own exit: it would wait for abandoned files.
     end_process(0)
