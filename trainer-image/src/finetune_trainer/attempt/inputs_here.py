@@ -16,12 +16,12 @@ from finetune_trainer.supervision.context import AttemptContext
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputsHere:
-    """The local path of each model and data set of the config, by its name there."""
+    """The local path of each model and dataset of the config, by its name there."""
 
     stored: Mapping[str, Path] = field(default_factory=dict)
     """Inputs that were fetched from a store or the web, or were local."""
     from_hub: Mapping[str, Path] = field(default_factory=dict)
-    """Models in the hub's cache. Data sets of the hub are not among them: `datasets` fetches the
+    """Models in the hub's cache. Datasets of the hub are not among them: `datasets` fetches the
     parts that it needs.
     """
 

@@ -37,7 +37,7 @@ from finetune_trainer.inputs.hub.bounded import TooMuch
 WEIGHTS = ".safetensors"
 
 _LARGEST_HEADERS = 256 * 1024**2
-"""Of all files of a model together."""
+"""Limit for all files of a model together."""
 _LARGEST_INDEX = 64 * 1024**2
 _LARGEST_ADAPTER_CONFIG = 1024**2
 _TOKENIZER_BEGINNING = 1024**2

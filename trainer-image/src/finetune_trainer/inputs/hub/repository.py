@@ -14,9 +14,9 @@ from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_trainer.inputs.hub.bounded import (
     ALL_SECONDS,
     REQUEST_SECONDS,
+    FilePart,
     HubReader,
     HubSilent,
-    FilePart,
     TooMuch,
 )
 

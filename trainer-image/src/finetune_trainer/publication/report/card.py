@@ -78,7 +78,7 @@ def _introduction(story: Story, *, is_adapter: bool) -> str:
     result = "" if loss is None else f", to a training loss of {loss:.4g}"
     return (
         f"{kind} `{story.base_model}`, fine-tuned with TRL's SFT on {data} in {story.step} "
-        f"steps{result}. Run `{story.run.run_id}`; its report is stored next to this folder, in "
+        f"steps{result}. Run `{story.run.run_id}`; its report is stored next to this directory, in "
         "`report/`."
     )
 

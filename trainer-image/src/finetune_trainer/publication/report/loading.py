@@ -19,7 +19,7 @@ def how_to_load(story: Story, name: str, *, is_adapter: bool) -> str:
     download = ""
     if is_adapter and story.base.loads_as is None:
         download = (
-            f"The base model is in a store. Download it into the folder `{FOLDER}` first, with "
+            f"The base model is in a store. Download it into the directory `{FOLDER}` first, with "
             "the credentials of that "
             f"store:\n\n```sh\n{download_command(story.base_model)}\n```\n\n"
         )
