@@ -152,8 +152,8 @@ def a_network_policy(namespace: str, selector: Manifest) -> Manifest:
     ("labels", "refusal"),
     [
         ({"finetune.dev/job": "balloon"}, ""),
-        ({"app": "database"}, "about pods of jobs"),
-        ({}, "about pods of jobs"),
+        ({"app": "database"}, "must select pods of jobs"),
+        ({}, "must select pods of jobs"),
     ],
     ids=str,
 )

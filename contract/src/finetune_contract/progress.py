@@ -216,8 +216,8 @@ def _parse_stock(status: _StockStatus) -> Progress:
 
 
 def _percentage(number: int | None) -> int | None:
-    """Steps are computed from it, so it must be one."""
-    return None if number is None else max(0, min(100, number))
+    """Steps are computed from it; None for an impossible one."""
+    return number if number is not None and 0 <= number <= 100 else None
 
 
 def _count(number: float | None) -> int | None:
