@@ -26,6 +26,7 @@ from finetune_trainer.attempt.micro_batch import settle_micro_batch
 from finetune_trainer.attempt.output_place import enter_output
 from finetune_trainer.attempt.precision import notes_of_precision
 from finetune_trainer.attempt.run_facts import is_folder_here, run_facts_of
+from finetune_trainer.attempt.starting_adapter import require_adapter_asked_for, settle_adapter
 from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.exchange.rank_results import RankResult
 from finetune_trainer.exchange.rank_settings import RankSettings
@@ -125,7 +126,7 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
 
     context.reporter.enter(TrainerPhase.CHECKING)
     planned = _plan(fetched, context)
-    origins = Origins.of(run.config, fetched.inputs.stored)
+    origins = Origins.of(run.config, fetched.inputs.stored, run.starting)
     launching.wait_for_master(run.world, context.start_seconds, context.stop)
 
     context.reporter.enter(TrainerPhase.TRAINING)
@@ -165,6 +166,7 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
 
 def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
     """Fetches model, data and the newest checkpoint."""
+    run = settle_adapter(run, context)
     if not is_on_the_hub(str(run.config["model_name_or_path"])):
         require_base_model(run, context)
     inputs = fetch_inputs(run, context)
@@ -186,11 +188,12 @@ def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
 def _plan(fetched: _Fetched, context: AttemptContext) -> training_plan.TrainingPlan:
     """Determines the input of the ranks, and writes it to their files."""
     run, paths, checkpoint = fetched.run, fetched.paths, fetched.checkpoint
-    if is_on_the_hub(str(run.config["model_name_or_path"])):
+    base_model = str(run.config["model_name_or_path"])
+    if is_on_the_hub(base_model):
         # Not earlier: it would wait for a hub that does not respond.
         require_base_model(run, context)
+        require_adapter_asked_for(base_model, paths.get(base_model))
     # Checked again for rules that need the model, for example its context length.
-    base_model = str(run.config["model_name_or_path"])
     model = read_fetched_config(base_model, paths)
     check(run, context, model=model)
     require_model_packages(model, paths.get(base_model))

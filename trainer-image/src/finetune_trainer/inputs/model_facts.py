@@ -90,17 +90,30 @@ def look_at_model(name: str, revision: str, environment: Mapping[str, str]) -> S
         ModelUnknown: no part of it can be read from here.
     """
     try:
-        if locations.is_in_store(name):
-            return read_model(open_store(name, environment))
-        if (path := locations.path_of(name)) is not None:
-            if not path.is_dir():
-                return SeenModel(unknown=f"there is no folder {path.resolve()}")
-            return read_model(open_store(path.resolve().as_uri(), environment))
+        if (store := store_of(name, environment)) is not None:
+            return read_model(store)
     except AttemptFailed as error:
         raise ModelUnknown(error.failure.message) from None
-    if Path(name).is_dir():  # transformers looks for a directory first, too.
-        return read_model(open_store(Path(name).resolve().as_uri(), environment))
+    if (path := locations.path_of(name)) is not None:
+        return SeenModel(unknown=f"there is no folder {path.resolve()}")
     return SeenModel(facts=_find_on_hub(locations.hub_name(name), revision))
+
+
+def store_of(name: str, environment: Mapping[str, str]) -> Store | None:
+    """The location of the model with this name in a config; None for a model of the hub, and for a
+    directory that does not exist.
+
+    Raises:
+        AttemptFailed: there are no credentials for it.
+    """
+    if locations.is_in_store(name):
+        return open_store(name, environment)
+    path = locations.path_of(name)
+    if path is None and locations.scheme_of(name) is None:
+        path = Path(name)  # transformers looks for a directory first, too.
+    if path is None or not path.is_dir():
+        return None
+    return open_store(path.resolve().as_uri(), environment)
 
 
 def read_model(store: Store) -> SeenModel:
@@ -155,8 +168,19 @@ def _count(shapes: Mapping[str, tuple[int, ...]], *, is_tied: bool) -> int | Non
 
 
 def _find_on_hub(name: str, revision: str) -> ModelFacts:
-    """From the hub's cache on this machine, or with one request: the hub's own client retries for
-    too long.
+    content = read_on_hub(name, revision, CONFIG)
+    try:
+        return _facts_of(content)
+    except ValueError as error:
+        raise ModelUnknown(f"the {CONFIG} of {name} cannot be read here: {error}") from None
+
+
+def read_on_hub(name: str, revision: str, file: str) -> bytes:
+    """A small file, from the hub's cache on this machine, or with one request: the hub's own client
+    retries for too long.
+
+    Raises:
+        ModelUnknown: it cannot be read from here.
     """
     # Imported late: it takes a third of a second, and models in stores and directories do not need
     # it.
@@ -165,19 +189,19 @@ def _find_on_hub(name: str, revision: str) -> ModelFacts:
     from huggingface_hub.utils import build_hf_headers
 
     try:
-        cached = try_to_load_from_cache(name, CONFIG, revision=revision)
+        cached = try_to_load_from_cache(name, file, revision=revision)
         if isinstance(cached, str):
-            return _facts_of(Path(cached).read_bytes())
+            return Path(cached).read_bytes()
         if constants.HF_HUB_OFFLINE:
             raise ModelUnknown(f"{name} is not in the hub's cache here, and HF_HUB_OFFLINE is set")
         request = urllib.request.Request(  # noqa: S310 - the hub's own URL
-            hf_hub_url(name, CONFIG, revision=revision), headers=build_hf_headers()
+            hf_hub_url(name, file, revision=revision), headers=build_hf_headers()
         )
         with urllib.request.urlopen(request, timeout=_HUB_SECONDS) as answer:  # noqa: S310
-            return _facts_of(answer.read(_LARGEST_CONFIG))
+            return bytes(answer.read(_LARGEST_CONFIG))
     except (OSError, ValueError, HFValidationError) as error:
         reason = " ".join(str(error).split())
-        raise ModelUnknown(f"the {CONFIG} of {name} cannot be read here: {reason:.200}") from None
+        raise ModelUnknown(f"the {file} of {name} cannot be read here: {reason:.200}") from None
 
 
 def _facts_of(content: bytes) -> ModelFacts:

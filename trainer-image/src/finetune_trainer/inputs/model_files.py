@@ -81,7 +81,7 @@ def look_at(place: ModelFolder) -> SeenFiles:
     names = place.names()[: 100 * _MOST_WEIGHTS]
     index, indexed = _index_of(place, names)
     weights = _weights_of(names, indexed)
-    pointers = [it for it in (*weights, *_others(names)) if _is_pointer(place, it)]
+    pointers = [it for it in (*weights, *_others(names)) if is_pointer(place, it)]
     headers, broken = _Headers(), {}
     readable = [it for it in weights if it.endswith(WEIGHTS) and it not in pointers]
     for name in readable:
@@ -138,7 +138,7 @@ def _others(names: list[str]) -> Iterator[str]:
     yield from (it for it in (CONFIG, TOKENIZER, SENTENCEPIECE) if it in names)
 
 
-def _is_pointer(place: ModelFolder, name: str) -> bool:
+def is_pointer(place: ModelFolder, name: str) -> bool:
     return place.read_range(name, 0, len(LFS_POINTER)) == LFS_POINTER
 
 
@@ -173,6 +173,20 @@ def _read_header(place: ModelFolder, name: str, found: _Headers) -> None:
     size, expected = place.size(name), _LENGTH_BYTES + length + end
     if size < expected:
         raise ValueError(f"is cut short: it has {size} bytes, and its header lists {expected}")
+
+
+def read_shapes(place: ModelFolder, name: str) -> Mapping[str, tuple[int, ...]]:
+    """The tensors of one file, from its header.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not a safetensors file; the message continues after the file's name.
+    """
+    if is_pointer(place, name):
+        raise ValueError("is a Git LFS pointer, not the content")
+    headers = _Headers()
+    _read_header(place, name, headers)
+    return headers.shapes
 
 
 def _described(name: str, tensor: Any) -> tuple[tuple[int, ...], str, int]:

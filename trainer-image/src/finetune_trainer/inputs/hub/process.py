@@ -66,17 +66,7 @@ def _fetch(name: str, revision: str, download: Download, *, with_weights: bool) 
     if descriptions and revision != found.sha:
         # This records the branch's commit in the cache, which is then found without the hub.
         hf_hub_download(name, descriptions[0], revision=revision)
-    if with_weights and (base := _base_of(snapshot.folder)) is not None:
-        _fetch(base, "main", download, with_weights=True)
     return snapshot.folder
-
-
-def _base_of(folder: Path) -> str | None:
-    """The hub model that an adapter was trained on; None for a full model."""
-    if (folder / "config.json").exists() or not (folder / choice.ADAPTER).is_file():
-        return None
-    base = _json(folder / choice.ADAPTER).get("base_model_name_or_path")
-    return base if isinstance(base, str) and base and not Path(base).exists() else None
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def model_card(story: Story, kind: str) -> str:
         f"## Data\n\n{_data(story)}\n"
         f"{_notes(story)}"
         f"## Licence\n\n{_licence(story)}\n\n"
-        f"## Config\n\n```yaml\n{config_text(story.run.config.resolved)}```\n\n"
+        f"## Config\n\n```yaml\n{config_text(story.run.written)}```\n\n"
         f"## Versions\n\n{_table(('Package', 'Version'), list(story.versions.items()))}"
     )
 
