@@ -20,8 +20,8 @@ from finetune_spec.config import SftConfig
 from finetune_spec.config.parse.sft_config import ADAPTER_BASE, AS_MODEL, CONTINUE, MODEL
 from finetune_trainer.attempt.inputs_here import fetch_named
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
-from finetune_trainer.inputs.adapter_files import SeenAdapter, read_adapter, write_checked
-from finetune_trainer.inputs.model_facts import SeenModel
+from finetune_trainer.inputs.adapter_files import read_adapter, write_checked
+from finetune_trainer.inputs.model_facts import SeenModel, read_model
 from finetune_trainer.plan.parsed_run import ParsedRun, StartingAdapter
 from finetune_trainer.storage import locations
 from finetune_trainer.storage.folder import FolderStore
@@ -66,6 +66,7 @@ def settle_adapter(run: ParsedRun, context: AttemptContext) -> ParsedRun:
         StartingAdapter(
             name=name,
             folder=folder,
+            is_folder=Path(name).is_dir(),
             adapter=seen.adapter,
             tensors=seen.tensors,
             written=run.config.resolved,
@@ -85,6 +86,12 @@ def require_adapter_asked_for(name: str, folder: Path | None) -> None:
     damage = when_adapter(ModelFiles(names=(), adapter_base=""), {})
     if damage is not None:
         raise _failed(damage, name)
+
+
+def require_fitting_files(run: ParsedRun, folder: Path | None) -> None:
+    """The same for a base model of the hub, whose files are known only now."""
+    if run.starting is not None and folder is not None:
+        require_fitting_adapter(run, read_model(FolderStore(folder)))
 
 
 def require_fitting_adapter(run: ParsedRun, seen: SeenModel) -> None:

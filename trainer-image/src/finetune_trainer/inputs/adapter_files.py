@@ -6,7 +6,7 @@ Its files are untrusted: each read is bounded, and PEFT only gets the options th
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from finetune_trainer.storage import locations, transfer
 _LARGEST_CONFIG = 1024**2
 _AGAIN = "upload the complete folder that PEFT's save_pretrained wrote"
 
-_OTHER_FILES = ("README.md", ADAPTER_CONFIG, "config.json")
+_OTHER_FILES = ("README.md", ADAPTER_CONFIG, WEIGHTS, "config.json")
 _WEIGHTS = (".bin", ".pt", ".pth", ".safetensors", ".gguf")
 
 
@@ -90,13 +90,20 @@ def write_checked(seen: SeenAdapter, source: Path, target: Path) -> None:
     the files of its tokenizer.
     """
     shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    for file in sorted(source.iterdir()):
-        is_of_tokenizer = not file.name.startswith(".") and not file.name.endswith(_WEIGHTS)
-        if file.name == WEIGHTS or (is_of_tokenizer and file.name not in _OTHER_FILES):
-            if file.is_file():
-                (target / file.name).symlink_to(file.resolve())
+    link_files(source, target, skipped=_OTHER_FILES)
+    (target / WEIGHTS).symlink_to((source / WEIGHTS).resolve())
     (target / ADAPTER_CONFIG).write_text(json.dumps(dict(peft_options(seen.adapter)), indent=2))
+
+
+def link_files(source: Path, target: Path, skipped: Collection[str] = ()) -> None:
+    """Links each file that is directly in a directory and not there yet, except models' weights."""
+    target.mkdir(parents=True, exist_ok=True)
+    for file in sorted(source.iterdir()):
+        is_model = file.name.endswith(_WEIGHTS) and file.name != WEIGHTS
+        if is_model or file.name.startswith(".") or file.name in skipped or not file.is_file():
+            continue
+        if not (target / file.name).exists():
+            (target / file.name).symlink_to(file.resolve())
 
 
 def _parse(content: bytes) -> Adapter:

@@ -21,6 +21,8 @@ class StartingAdapter:
     """As the user wrote it."""
     folder: Path
     """Its files, as fetched."""
+    is_folder: bool
+    """Whether its name is a local directory, though possibly also on the hub."""
     adapter: Adapter
     tensors: Mapping[str, tuple[int, ...]]
     written: Mapping[str, Any]
