@@ -9,12 +9,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from finetune_contract.reasons import Reason
-from finetune_spec.base_model.adapters import Adapter
+from finetune_spec.base_model.adapters import Adapter, UnusableAdapter, base_named_by
 from finetune_spec.base_model.damage import Damage, listed
 from finetune_spec.base_model.experts import MERGED_MATRICES
 from finetune_spec.base_model.kinds import type_of
 from finetune_spec.base_model.tensors import Shapes
-from finetune_spec.config.parse.sft_config import ADAPTER_BASE, AS_MODEL, CONTINUE, SftConfig
+from finetune_spec.config.parse.sft_config import (
+    ADAPTER_BASE,
+    AS_MODEL,
+    CONTINUE,
+    MODEL,
+    SftConfig,
+)
 from finetune_spec.config.problem import Problem, quoted
 
 _HALF = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_([AB])\.weight")
@@ -24,9 +30,25 @@ _PART = re.compile(r".+\.(lora_\w+|token_adapter\.trainable_tokens_\w+)(\.\w+)?"
 _AGAIN = "upload the complete folder that PEFT's save_pretrained wrote"
 
 
+def settings_of(adapter: Adapter, config: SftConfig) -> Mapping[str, Any]:
+    """The keys that an adapter in place of a model determines: the base model, and what is trained.
+
+    Raises:
+        UnusableAdapter: its base model is unknown.
+    """
+    base = config[ADAPTER_BASE] or base_named_by(adapter)
+    if base == config[MODEL]:
+        raise UnusableAdapter(_broken(f"the adapter {base} is its own base model", _ANOTHER_BASE))
+    revision = adapter.revision if base == adapter.base else None
+    settings: dict[str, Any] = {MODEL: base, "model_revision": revision or "main"}
+    if config[AS_MODEL] == CONTINUE:
+        settings |= {"use_peft": True, **adapter.settings}
+    return settings
+
+
 def find_contradictions(config: SftConfig, adapter: Adapter) -> Iterator[Problem]:
     """Keys that describe another adapter than the one that is continued."""
-    for key in CONTINUED_KEYS:
+    for key in CONTINUED_KEYS if config[AS_MODEL] == CONTINUE else ():
         own = adapter.settings.get(key)
         if not config.is_set(key) or _is_same(config[key], own):
             continue

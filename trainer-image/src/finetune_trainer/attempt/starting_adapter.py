@@ -7,17 +7,15 @@ before its base model is looked at.
 """
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from finetune_contract.reasons import Reason
-from finetune_spec.base_model.adapter_fit import find_contradictions, find_misfit
-from finetune_spec.base_model.adapters import Adapter, UnusableAdapter, base_named_by
+from finetune_spec.base_model.adapter_fit import find_contradictions, find_misfit, settings_of
+from finetune_spec.base_model.adapters import Adapter, UnusableAdapter
 from finetune_spec.base_model.damage import Damage
 from finetune_spec.base_model.files import ADAPTER_CONFIG, CONFIG, ModelFiles, when_adapter
 from finetune_spec.config import SftConfig
-from finetune_spec.config.parse.sft_config import ADAPTER_BASE, AS_MODEL, CONTINUE, MODEL
+from finetune_spec.config.parse.sft_config import ADAPTER_BASE, AS_MODEL, MODEL
 from finetune_trainer.attempt.inputs_here import fetch_named
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.inputs.adapter_files import read_adapter, write_checked
@@ -108,20 +106,6 @@ def require_fitting_adapter(run: ParsedRun, seen: SeenModel) -> None:
         raise _failed(damage, starting.name)
 
 
-def settings_of(adapter: Adapter, config: SftConfig) -> Mapping[str, Any]:
-    """The keys that an adapter in place of a model determines.
-
-    Raises:
-        UnusableAdapter: its base model is unknown.
-    """
-    base = config[ADAPTER_BASE] or base_named_by(adapter)
-    revision = adapter.revision if base == adapter.base else None
-    settings: dict[str, Any] = {MODEL: base, "model_revision": revision or "main"}
-    if config[AS_MODEL] == CONTINUE:
-        settings |= {"use_peft": True, **adapter.settings}
-    return settings
-
-
 def _require_there(base: str, config: SftConfig) -> None:
     path = locations.path_of(base)
     if path is None or path.is_dir() or config[ADAPTER_BASE]:
@@ -136,8 +120,7 @@ def _require_there(base: str, config: SftConfig) -> None:
 
 
 def _require_agreement(config: SftConfig, adapter: Adapter) -> None:
-    problems = [*find_contradictions(config, adapter)] if config[AS_MODEL] == CONTINUE else []
-    if problems:
+    if problems := [*find_contradictions(config, adapter)]:
         raise attempt_failed(
             Reason.INVALID_CONFIG,
             "; ".join(str(problem) for problem in problems),

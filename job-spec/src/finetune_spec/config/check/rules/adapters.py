@@ -20,19 +20,13 @@ _TEMPLATE_FILES = (".jinja", ".j2")
 
 
 def check_base_of_adapter(config: Reading, context: Context) -> Iterator[Problem]:
-    """The key would have no effect, or the adapter would be its own base model."""
-    base, path = config[ADAPTER_BASE], config.name(ADAPTER_BASE)
-    if base and not config[AS_MODEL]:
+    """The key would have no effect."""
+    path = config.name(ADAPTER_BASE)
+    if config[ADAPTER_BASE] and not config[AS_MODEL]:
         yield Problem(
             path=path,
             message=f"has no effect without {AS_MODEL}: set it to {CONTINUE} or {MERGE} if {MODEL} "
             f"names an adapter, or remove {path}",
-        )
-    elif base and base == config[MODEL]:
-        yield Problem(
-            path=path,
-            message=f"found {quoted(base)}, which is {MODEL}: set {MODEL} to the adapter, and "
-            f"{path} to its base model",
         )
 
 
