@@ -28,7 +28,7 @@ _MOST_NUMBER = 10**9
 _MOST_NAMES = 10_000
 _LONGEST_NAME = 10_000
 _LONGEST_PLACE = 1_000
-_UNSET = (None, False, "", [], {})
+_UNSET: tuple[Any, ...] = (None, False, "", [], {})
 """Values with which an option has no effect."""
 
 
