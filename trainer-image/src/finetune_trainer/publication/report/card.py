@@ -78,9 +78,9 @@ def _introduction(story: Story, *, is_adapter: bool) -> str:
     loss = story.figures.get("loss")
     result = "" if loss is None else f", to a training loss of {loss:.4g}"
     if story.run.starting is not None:
-        how = "with" if story.run.has_merged_base else "continued from"
-        kind = f"{kind} `{story.base_model}` {how} the adapter {story.starting_adapter}"
-        kind += " merged into it" * story.run.has_merged_base
+        is_merged = story.run.has_merged_base
+        how, end = (" with", " merged into it") if is_merged else (", continued from", "")
+        kind = f"{kind} `{story.base_model}`{how} the adapter {story.starting_adapter}{end}"
     else:
         kind = f"{kind} `{story.base_model}`"
     return (

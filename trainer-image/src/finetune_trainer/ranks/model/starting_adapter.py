@@ -16,7 +16,7 @@ from finetune_trainer.ranks.model.tokens import fit_embeddings, tokenizer_of
 _MARK = "is_starting_adapter"
 
 
-def put_on(model: Any, folder: Path, arguments: Arguments, processor: Any) -> PeftModel:
+def put_on(model: Any, folder: Path, arguments: Arguments, processor: Any) -> Any:
     """The model with this adapter, trainable.
 
     Raises:
@@ -24,9 +24,18 @@ def put_on(model: Any, folder: Path, arguments: Arguments, processor: Any) -> Pe
     """
     # Its tokenizer may have tokens that the base model lacks.
     fit_embeddings(model, tokenizer_of(processor))
-    if next(model.parameters()).is_meta:
-        # Only to prepare the data: a model without weights.
-        return get_peft_model(model, PeftConfig.from_pretrained(folder), low_cpu_mem_usage=True)
+    is_drawn = next(model.parameters()).is_meta
+    tuned = _without_weights(model, folder) if is_drawn else _load(model, folder, arguments)
+    setattr(tuned, _MARK, True)
+    return tuned
+
+
+def _without_weights(model: Any, folder: Path) -> Any:
+    """To prepare the data, or for a rank that gets its weights from the first one, under FSDP."""
+    return get_peft_model(model, PeftConfig.from_pretrained(folder))
+
+
+def _load(model: Any, folder: Path, arguments: Arguments) -> PeftModel:
     try:
         tuned = PeftModel.from_pretrained(
             model, folder, is_trainable=True, autocast_adapter_dtype=not _keeps_dtype(arguments)
@@ -35,7 +44,6 @@ def put_on(model: Any, folder: Path, arguments: Arguments, processor: Any) -> Pe
         first = " ".join(str(error).split())
         raise _unfit(f"PEFT cannot load it: {first:.300}") from error
     _require_all_loaded(folder, tuned)
-    setattr(tuned, _MARK, True)
     return tuned
 
 
