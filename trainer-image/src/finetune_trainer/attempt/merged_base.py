@@ -32,7 +32,7 @@ _TOKENIZER = "tokenizer_config.json"
 def merge_starting_adapter(
     run: ParsedRun, context: AttemptContext, paths: Mapping[str, Path]
 ) -> Mapping[str, Path]:
-    """The merged model's directory by the base model's name; empty if nothing is to be merged.
+    """The merged model's directory by the base model's name; empty if nothing must be merged.
 
     Raises:
         AttemptFailed: it cannot be merged.

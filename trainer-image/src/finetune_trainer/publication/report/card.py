@@ -104,18 +104,12 @@ def _figures(story: Story) -> str:
     rows = [
         ("training loss, first", figures.get("first_loss")),
         ("training loss, last", figures.get("loss")),
-        (_before(story), figures.get(BASE_EVAL_LOSS)),
+        (story.first_evaluation, figures.get(BASE_EVAL_LOSS)),
         ("eval loss after training", figures.get(EVAL_LOSS)),
         ("eval token accuracy", figures.get("eval_mean_token_accuracy")),
     ]
     told = [(name, f"{value:.4g}") for name, value in rows if value is not None]
     return _table(("Figure", "Value"), told) if told else "None were logged.\n"
-
-
-def _before(story: Story) -> str:
-    if story.run.starting is None:
-        return "eval loss of the base model"
-    return "eval loss with the adapter, before training"
 
 
 def _data(story: Story) -> str:

@@ -113,6 +113,13 @@ class Story:
         return f"{name} (sha256:{digest[:_DIGITS]})" if digest else name
 
     @property
+    def first_evaluation(self) -> str:
+        """The name of the eval loss before the training."""
+        if self.run.starting is None:
+            return "eval loss of the base model"
+        return "eval loss with the adapter, before training"
+
+    @property
     def data_sets(self) -> tuple[str, ...]:
         """The training data, by the names that the user wrote."""
         return tuple(
