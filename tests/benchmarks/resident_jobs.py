@@ -51,11 +51,17 @@ def main(count: int) -> None:
         for component in ("kubelet", "kube-scheduler", "kube-controller-manager"):
             cluster.kill(component)
         asyncio.run(_fill(cluster, count))
-        operator = OperatorProcess("resident", cluster.kubeconfig, PORT, Path(folder))
+        operator, other = (
+            OperatorProcess(f"resident-{port}", cluster.kubeconfig, port, Path(folder))
+            for port in (PORT, PORT + 1)
+        )
         try:
             _measure(cluster, operator, count)
+            _start(other, PORT + 1)
+            _measure_both(operator, other)
         finally:
             operator.end()
+            other.end()
 
 
 def _measure(cluster: Cluster, operator: OperatorProcess, count: int) -> None:
@@ -69,21 +75,39 @@ def _measure(cluster: Cluster, operator: OperatorProcess, count: int) -> None:
     before = len(cluster.audit())
     ready, rest = _start(operator)
     requests = len(cluster.audit())
-    used, began = cpu_seconds(operator.pid), time.monotonic()
-    time.sleep(QUIET_SECONDS)
-    share = (cpu_seconds(operator.pid) - used) / (time.monotonic() - began)
+    start_cpu = cpu_seconds(operator.pid)
+    (share,) = _shares_at_rest(operator)
     asked = Counter(map(_name, cluster.audit()[requests:]))
     print(f"{count} jobs: half finished, a quarter suspended, a quarter with a Job without a pod")
     print(f"everybody's requests in {QUIET_SECONDS} s of rest: {dict(asked)}", file=sys.stderr)
     print(f"| RSS | {resident_mebibytes(operator.pid):.0f} MiB |")
     print(f"| CPU at rest, of one core | {share:.1%} |")
     print(f"| start until ready / until each job was looked at | {ready:.1f} / {rest:.1f} s |")
+    print(f"| CPU time of this start | {start_cpu:.1f} s |")
     print(f"| the same where half are new to it | {first_ready:.1f} / {first_rest:.1f} s |")
     print(f"| status writes for each that is new | {writes / (count // 2):.2f} |")
     print(
         f"| status writes after a restart, and in half a minute of rest | "
         f"{_status_writes(cluster, before)} |"
     )
+
+
+def _measure_both(leader: OperatorProcess, follower: OperatorProcess) -> None:
+    shares = _shares_at_rest(leader, follower)
+    memory = [resident_mebibytes(each.pid) for each in (leader, follower)]
+    print(f"| CPU at rest, leader / follower | {shares[0]:.1%} / {shares[1]:.1%} |")
+    print(f"| RSS, leader / follower | {memory[0]:.0f} / {memory[1]:.0f} MiB |")
+
+
+def _shares_at_rest(*operators: OperatorProcess) -> list[float]:
+    """The share of a core that each uses without work."""
+    used, began = [cpu_seconds(each.pid) for each in operators], time.monotonic()
+    time.sleep(QUIET_SECONDS)
+    seconds = time.monotonic() - began
+    return [
+        (cpu_seconds(each.pid) - before) / seconds
+        for each, before in zip(operators, used, strict=True)
+    ]
 
 
 async def _fill(cluster: Cluster, count: int) -> None:
@@ -118,11 +142,11 @@ def _finished(body: Mapping[str, Any]) -> dict[str, Any]:
     return next_status({}, job, observed, decide(job, observed, NOW), NOW)
 
 
-def _start(operator: OperatorProcess) -> tuple[float, float]:
+def _start(operator: OperatorProcess, port: int = PORT) -> tuple[float, float]:
     """Seconds until it reports that it is ready, and until it is idle."""
     begin = time.monotonic()
     operator.start()
-    _wait_until(_is_ready)
+    _wait_until(lambda: _is_ready(port))
     ready = time.monotonic() - begin
     rest = time.monotonic()
     while time.monotonic() - rest < 6:
@@ -133,9 +157,9 @@ def _start(operator: OperatorProcess) -> tuple[float, float]:
     return ready, rest - begin
 
 
-def _is_ready() -> bool:
+def _is_ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
