@@ -14,6 +14,7 @@ from finetune_spec.base_model.adapters import (
     peft_options,
 )
 from finetune_spec.config import read_config
+from spec.base_model.checked_models import of, told
 from support.model_folders import ADAPTER, LLAMA, adapter_tensors, tensors_of
 
 CONTINUE = {"adapter_as_model": "continue"}
@@ -216,6 +217,13 @@ def test_equal_and_unset_keys_agree(config: Mapping[str, Any]) -> None:
     read = read_config({**CONTINUE, **config})
 
     assert [*find_contradictions(read, parse_adapter(ADAPTER))] == []
+
+
+def test_a_family_without_default_targets_may_have_an_adapter_that_names_its_own() -> None:
+    model = of("novel", "NovelForCausalLM")
+
+    assert told(CONTINUE, model) == []
+    assert "PEFT has no default targets" in told({"use_peft": True}, model)[0]
 
 
 Q = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
