@@ -265,7 +265,7 @@ def test_a_complete_model_that_is_missing_is_made_without_training(
 
 @pytest.mark.long
 def test_the_code_of_the_cards_loads_each_artifact(
-    continued: Trained, on_merged: Trained, tmp_path: Path
+    continued: Trained, on_merged: Trained, tiny_model: Path, tmp_path: Path
 ) -> None:
     further = Copy(tmp_path / "further").download(continued.published)
     above = Copy(tmp_path / "above").download(on_merged.published)
@@ -273,6 +273,8 @@ def test_the_code_of_the_cards_loads_each_artifact(
     (adapter,) = further.run(further.cards()).values()
     found = above.run(above.cards())
 
-    assert adapter["tokens"] > 0
+    expected = logits(load_adapter(continued, tiny_model))[0].flatten().tolist()
+    assert apart(adapter, expected) < 1e-5
     assert set(found) == {"adapter", "model"}
     assert apart(found["adapter"], found["model"]) < 1e-4
+    assert apart(found["adapter"], adapter) > 1e-4
