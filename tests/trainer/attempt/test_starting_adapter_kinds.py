@@ -49,7 +49,7 @@ def apart(one: Any, other: Any) -> float:
 @pytest.mark.parametrize(
     "options",
     keeping(
-        ("one target, ranks by pattern", "a head that is trained too"),
+        ("a head that is trained too",),
         [
             pytest.param(
                 {"r": 4, "target_modules": ["q_proj"], "rank_pattern": {"0.self_attn.q_proj": 2}},
@@ -94,7 +94,7 @@ def test_every_tensor_of_a_continued_adapter_is_trained_from_its_value(
     assert any(change > 0 for change in moved.values())
 
 
-@pytest.mark.parametrize("how", ["continue", "merge"])
+@pytest.mark.parametrize("how", keeping(("merge",), ["continue", "merge"]))
 def test_the_tokens_that_an_adapter_has_added_stay(
     how: str, tmp_path: Path, tiny_model: Path, dialogues: Path
 ) -> None:
