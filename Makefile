@@ -29,7 +29,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help setup demo test check lint types test-pure prepare test-slow test-cluster test-control-plane \
 	kueue test-all test-all-pure test-all-slow test-all-cluster test-gpu gpu-bundle \
 	test-gpu-long soak generate schema families compare lock \
-	docs images sbom release cluster cluster-down bench bench-peers clean
+	docs images sbom version release cluster cluster-down bench bench-peers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -217,6 +217,9 @@ sbom: setup ## write bills of materials of each image: build/sbom/*.cdx.json
 	$(BILL) requirements/trainer.txt --pyproject trainer-image/pyproject.toml -o build/sbom/trainer.cdx.json
 	$(BILL) requirements/results-page.txt --pyproject results-page/pyproject.toml \
 		-o build/sbom/results-page.cdx.json
+
+version: setup ## set the version of the repository (VERSION=...)
+	cd tests && ../$(BIN)/python -m repository.versions "$(VERSION)"
 
 # The registry and URL of a release are not secret, but they are not part of the sources either.
 release: sbom ## write build/release (VERSION=... REGISTRY=... DOWNLOADS=...: docs/contributing/releasing.md)

@@ -15,9 +15,12 @@ Done = subprocess.CompletedProcess[str]
 
 
 class Shell:
-    """Starts commands in the repository."""
+    """Starts commands in the repository, or in another directory."""
 
-    def __init__(self, kubeconfig: Path, namespace: str, folder: Path) -> None:
+    def __init__(
+        self, kubeconfig: Path, namespace: str, folder: Path, *, within: Path = REPOSITORY
+    ) -> None:
+        self._within = within
         tools = folder / "bin"
         tools.mkdir()
         (tools / "kubectl").symlink_to(binaries.cluster_programs()["kubectl"])
@@ -33,7 +36,7 @@ class Shell:
     def run(self, *line: str, seconds: float = 120) -> Done:
         return subprocess.run(
             line,
-            cwd=REPOSITORY,
+            cwd=self._within,
             env=self._environment,
             capture_output=True,
             text=True,
@@ -43,6 +46,6 @@ class Shell:
     def finetune(self, *words: str) -> Done:
         return self.run("kubectl", "finetune", *words)
 
-    def type(self, script: str) -> Done:
+    def type(self, script: str, *, seconds: float = 900) -> Done:
         """Lines for bash, which stops at the first error."""
-        return self.run("bash", "-euo", "pipefail", "-c", script, seconds=900)
+        return self.run("bash", "-euo", "pipefail", "-c", script, seconds=seconds)

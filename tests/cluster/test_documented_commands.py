@@ -12,6 +12,7 @@ import yaml
 from cluster.installation import NAMESPACE, REPOSITORY, Installation
 from cluster.jobs import EXAMPLE, Resource
 from cluster.shell import Shell
+from support import guide as guides
 from testbed import base_model, images, object_store, stock
 from testbed.bucket import Bucket
 
@@ -27,6 +28,8 @@ NOT_HERE = {
     "make test": "this is it",
     "docker": "no engine here: buildah builds the same Dockerfiles, testbed.images",
     "kind": "no engine here: the testbed's cluster stands in for it",
+    "helm install finetune-operator oci:": "tests/cluster/test_published_release.py",
+    "kubectl krew": "tests/repository/test_plugin_archive.py",
     "pip install": "make setup has installed it",
     "export UV_TORCH_BACKEND": "PyPI alone is in reach",
     "uv pip compile": "make lock runs the same against PyPI",
@@ -40,9 +43,8 @@ class Reader(Shell):
     def follow(self, guide: Path, instead: dict[str, str] | None = None) -> str:
         """Types the commands of a guide, with some replacements; returns the complete output."""
         printed = ""
-        for block in blocks_of(guide):
-            for shown, typed in (instead or {}).items():
-                block = block.replace(shown, typed)
+        for shown in blocks_of(guide):
+            block = guides.typed(shown, instead or {})
             done = self.type(_watching_ends(block))
             assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
             printed += done.stdout
@@ -51,14 +53,7 @@ class Reader(Shell):
 
 def blocks_of(guide: Path) -> list[str]:
     """Those that can be run here."""
-    text = guide.read_text().replace("\\\n", "")
-    blocks = [block.splitlines() for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)]
-    kept = ["\n".join(line for line in block if not _is_elsewhere(line)) for block in blocks]
-    return [block for block in kept if block]
-
-
-def _is_elsewhere(line: str) -> bool:
-    return line.startswith(tuple(NOT_HERE))
+    return guides.blocks_of(guide.read_text(), without=NOT_HERE)
 
 
 def _watching_ends(block: str) -> str:
@@ -90,10 +85,23 @@ def test_each_command_the_test_skips_is_in_the_docs(beginning: str) -> None:
     assert f"\n{beginning}" in shown
 
 
-def test_the_commands_of_the_readme_work(reader: Reader, first_job: Resource) -> None:
+@pytest.fixture
+def without_secret(installation: Installation) -> Iterator[None]:
+    """The tests' namespace without the store's credentials, which a guide creates."""
+    secret = stock.secret(installation.store_for_pods, NAMESPACE)
+    installation.kubectl("delete", "-f", "-", input=secret)
+    yield
+    installation.kubectl("apply", "-f", "-", input=secret)
+
+
+@pytest.mark.usefixtures("without_secret")
+def test_the_commands_of_the_readme_work(
+    reader: Reader, installation: Installation, first_job: Resource
+) -> None:
     assert first_job["phase"] == "Succeeded"
 
-    printed = reader.follow(README)
+    keys = guides.with_credentials(installation.store_for_pods)
+    printed = reader.follow(README, {EXAMPLE.name: str(EXAMPLE)} | keys)
     reader.type("helm uninstall finetune-operator -n finetune-system --wait")
 
     assert "finetunejob.finetune.dev/first-job condition met" in printed
@@ -168,13 +176,10 @@ def test_the_first_hour_guide_for_platform_teams_works(
             "configs/examples/first-job.yaml": str(job),
             # Its images are in a registry, its alerts need Prometheus' operator.
             "-f configs/helm/gpu-cluster.yaml": "",
-            "AWS_ACCESS_KEY_ID=...": f"AWS_ACCESS_KEY_ID={keys['AWS_ACCESS_KEY_ID']}",
-            "AWS_SECRET_ACCESS_KEY=...": f"AWS_SECRET_ACCESS_KEY={keys['AWS_SECRET_ACCESS_KEY']}",
-            "AWS_REGION=...": (
-                f"AWS_REGION={keys['AWS_REGION']}"
-                f" --from-literal=AWS_ENDPOINT_URL={keys['AWS_ENDPOINT_URL']}"
-            ),
-        },
+            # The guide's store is Amazon's.
+            "generic object-store": "generic object-store --from-literal=AWS_ENDPOINT_URL=...",
+        }
+        | guides.with_credentials(keys),
     )
     installation.kubectl("delete", "namespace", "research", "--wait=false")
 

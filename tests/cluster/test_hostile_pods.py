@@ -40,6 +40,7 @@ REPORTS: Mapping[str, str] = {
     "2^63 steps": our_report(step=str(2**63), totalSteps=str(2**63)),
     "a loss of NaN": our_report(loss="NaN", epoch="Infinity", learningRate="-Infinity"),
     "a loss of 10^30": our_report(loss="1e30", tokensPerSecond="1e308"),
+    "the largest loss": our_report(loss="1.7976931348623157e308"),
     "a loss that is text": our_report(loss='"low"'),
     "1,000 metrics": our_report(metrics=json.dumps({f"m{it}": 0.5 for it in range(1000)})),
     "a metric of 30 kB": our_report(metrics=json.dumps({"m" * 30_000: 0.5})),
@@ -57,6 +58,7 @@ REPORTS: Mapping[str, str] = {
     "a stock trainer's 1e308 steps": json.dumps(
         {"trainerStatus": {"metrics": [{"name": "total_steps", "value": "1e308"}]}}
     ),
+    "a stock trainer's 2^62 percent": json.dumps({"trainerStatus": {"progressPercentage": 2**62}}),
     "a stock trainer's long figures": json.dumps(
         {"trainerStatus": {"metrics": [{"name": "loss", "value": "9" * 5000}] * 5}}
     ),
@@ -110,6 +112,7 @@ LAST_WORDS: Mapping[str, str] = {
     "a step of NaN": json.dumps({**GOOD, "step": float("nan")}),
     "10^400 steps": json.dumps({**GOOD, "step": 10**400}),
     "a peak of 10^30": json.dumps({**GOOD, "figures": {"peak_bytes": 10**30, "loss": 1e308}}),
+    "the largest figure": json.dumps({**GOOD, "figures": {"loss": 1.7976931348623157e308}}),
     "an endless figure": json.dumps({**GOOD, "figures": {"loss": float("inf")}}),
     "a long note": json.dumps({**GOOD, "note": "x" * 3000}),
     "half a pair": json.dumps({**GOOD, "note": "\ud800"}),
@@ -169,6 +172,14 @@ STATUSES: Mapping[str, str] = {
         }
     ),
     "adjustments 1,100 deep": attempts({"adjustments": "DEEP"}).replace('"DEEP"', nested(1100)),
+    "times that only the API server accepts": json.dumps(
+        {
+            "startTime": "2026-01-01T00:00:00x5Z",
+            "progress": {"updated": "2026-01-01T00:00:00+99:99"},
+            "attempts": [{**ATTEMPT, "result": "Failed", "endTime": "2026-01-01T00:00:00ZTx"}],
+        }
+    ),
+    "adjustments that run a model's code": attempts({"adjustments": {"trust_remote_code": True}}),
     "adjustments to nothing": attempts({"adjustments": {"per_device_train_batch_size": 0}}),
     "adjustments without end": attempts({"adjustments": {"a": [{}] * 100_000}}),
     "16 long conditions": json.dumps(

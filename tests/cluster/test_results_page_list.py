@@ -146,7 +146,11 @@ def test_typing_is_not_interrupted_by_a_refresh(tab: Tab, api: FakeJobsApi) -> N
 
 def test_phase_and_model_filter_the_list(tab: Tab) -> None:
     with tab() as page:
-        page.get_by_role("checkbox", name="Failed").check()
+        running = page.get_by_role("checkbox", name="Running")
+        expect(running).to_have_accessible_name("Running, 1 job")
+        failed = page.get_by_role("checkbox", name="Failed")
+        expect(failed).to_have_accessible_name("Failed, 2 jobs")
+        failed.check()
         expect(page.get_by_role("status")).to_have_text("Jobs: 2 of 10 jobs")
         page.get_by_label("Model").select_option("Qwen2.5-7B-Instruct (9)")
 
@@ -171,6 +175,21 @@ def test_a_column_heading_sorts_and_shows_the_order(tab: Tab) -> None:
     assert rising[-1] == LONG
 
 
+def test_headings_with_and_without_a_link_share_a_line(tab: Tab) -> None:
+    with tab() as page:
+        centres = page.locator(".jobs thead th:not(.tick)").evaluate_all(
+            """all => all.map(heading => {
+                const text = document.createRange();
+                text.selectNodeContents(heading.querySelector("a")?.firstChild ?? heading);
+                const box = text.getBoundingClientRect();
+                return box.top + box.height / 2;
+            })"""
+        )
+
+    assert len(centres) == 7
+    assert max(centres) - min(centres) < 1
+
+
 def test_selected_jobs_can_be_compared_by_keyboard_only(tab: Tab) -> None:
     with tab("?sort=name") as page:
         for name in ("answers", "balloon"):
@@ -188,13 +207,11 @@ def test_selected_jobs_can_be_compared_by_keyboard_only(tab: Tab) -> None:
         )
         assert picture.locator("polyline").count() == 2
         row = page.get_by_role("row").filter(has_text="output.uri")
-        expect(row.get_by_role("cell")).to_have_text(
-            ["output.uri", "s3://models/answers", "s3://models/balloon"]
-        )
+        expect(row.get_by_role("rowheader")).to_have_text("output.uri")
+        expect(row.get_by_role("cell")).to_have_text(["s3://models/answers", "s3://models/balloon"])
         accuracy = page.get_by_role("row").filter(has_text="Evaluation: mean token accuracy")
-        expect(accuracy.get_by_role("cell")).to_have_text(
-            ["Evaluation: mean token accuracy", "none", "0.8123"]
-        )
+        expect(accuracy.get_by_role("rowheader")).to_have_text("Evaluation: mean token accuracy")
+        expect(accuracy.get_by_role("cell")).to_have_text(["none", "0.8123"])
         page.go_back()
         expect(page.get_by_role("checkbox", name="Compare balloon", exact=True)).to_be_checked()
 

@@ -4,6 +4,7 @@ fail, and results in a status that the API server accepts.
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from finetune_contract.shallow import parse_json
 from finetune_operator.job.decide.decision import decide
 from finetune_operator.job.observe.observation import Children, observe
 from finetune_operator.job.spec import parse_job
-from finetune_operator.job.status.progress import report_patch
+from finetune_operator.job.status.progress import report_patch, with_known_steps
 from finetune_operator.job.status.status import next_status
 from finetune_operator.objects.errors import InvalidSpec
 from finetune_operator.schedule.spec import parse_schedule
@@ -152,6 +153,26 @@ def test_a_job_of_any_depth_is_refused_with_its_path_by_webhook_and_operator(lev
         assert message.endswith("is nested more than 32 deep")
 
 
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"runId": "1"},
+        {"runId": "1", "definition": ""},
+        {"runId": "1", "definition": "", "definitionDigest": ""},
+    ],
+)
+def test_no_edited_status_makes_a_spec_beyond_the_limits_start(status: dict[str, Any]) -> None:
+    """No guard rail has read such a spec: its image, its GPUs, its output."""
+    config = {**CONFIG, "model_init_kwargs": nested(9_000)}
+    body = a_job_body(config=config, image="someone/image:1", status=status)
+
+    job = parse_job(body, SETTINGS)
+    decision = decide(job, observe(job, body, Children(), LATER), LATER)
+
+    assert job.is_rejected
+    assert decision.attempt_to_start is None
+
+
 def test_a_running_attempt_continues_when_its_spec_is_edited_beyond_the_limits() -> None:
     (running,) = [it.body for it in SITUATIONS if it.name == "training"]
     config = {**CONFIG, "model_init_kwargs": nested(9_000)}
@@ -177,8 +198,12 @@ def test_metadata_may_contain_any_text(place: str, name: str) -> None:
     status_after(a_job_body(metadata=metadata))
 
 
+LARGEST = sys.float_info.max
+"""Rounded to a few digits, it is infinite."""
+
 TIMES = ("0000-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00")
 TIMES += ("1970-01-01T00:00:00Z", "2026-05-04T12:00:00")
+TIMES += ("2026-05-04T12:00:00+99:99", "2026-05-04T12:00:00x5Z", "2026-05-04T12:00:00ZTx")
 CHOICES = ("phase", "result", "blame", "status", "type")
 """Fields for which the schema, or a reader of conditions, has a fixed set of values."""
 
@@ -194,7 +219,7 @@ def by_hand(path: str, value: Any) -> list[Any]:
         return ["", "a" * 30_000, "\x00", "[" * 2_000]
     if isinstance(value, int):
         return [2**63 - 1, -(2**63), 0, -1]
-    return [1e308, -1e308] if isinstance(value, float) else []
+    return [LARGEST, -LARGEST, 1e308] if isinstance(value, float) else []
 
 
 def leaves(document: Any, path: str = "") -> list[tuple[str, Any]]:
@@ -267,6 +292,18 @@ def test_any_posted_report_is_refused_or_gives_a_valid_patch(
         for _, changed in placed(shape, value):
             body = json.dumps({key: changed}).encode()
             quickly(lambda body=body: patched(body))
+
+
+@pytest.mark.parametrize("total", [10, 2**62, 2**63 - 1, -(2**63)])
+@pytest.mark.parametrize("percentage", [50, 101, 2**62, -1, -(2**60)])
+def test_steps_computed_from_a_percentage_are_an_int64(percentage: int, total: int) -> None:
+    """A stock trainer reports no steps at its end: those of the status count."""
+    body = json.dumps({"trainerStatus": {"progressPercentage": percentage}}).encode()
+    status = {"progress": {"attempt": 1, "totalSteps": total}}
+
+    progress = with_known_steps(status, 1, Progress.from_body(body))
+
+    require_sayable(report_patch(status, 1, progress, LATER))
 
 
 STOCK: Mapping[str, Any] = {

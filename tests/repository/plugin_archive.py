@@ -18,6 +18,7 @@ from pathlib import Path
 import yaml
 
 from repository.archives import tar_gz
+from repository.locks import pinned
 from repository.publication import Publication
 from repository.tracked import ROOT, tracked_files
 
@@ -26,6 +27,7 @@ OURS = ("contract", "job-spec", "trainer-image", "command-line")
 LEFT_OUT = ("finetune_trainer/ranks/", "finetune_trainer/publication/report/")
 """Training and report code: neither runs without packages of the image."""
 LICENCES = ("LICENSE", "NOTICE")
+LOCK = ROOT / "requirements" / "dev.txt"
 
 _SHEBANG = b"#!/usr/bin/env python3\n"
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
@@ -101,12 +103,13 @@ def _our_files() -> Iterator[tuple[str, bytes]]:
 
 
 def _pins() -> Iterator[tuple[str, str]]:
-    """The third-party packages of the command line, with their versions."""
+    """The third-party packages of the command line, with the versions of the lock."""
     declared = tomllib.loads((ROOT / "command-line" / "pyproject.toml").read_text())["project"]
+    locked = pinned(LOCK)
     for need in declared["dependencies"]:
-        name, _, version = need.partition("==")
+        name = re.split(r"[=<>~!]", need)[0]
         if not name.startswith("finetune-"):
-            yield name, version
+            yield name, locked[name]
 
 
 def _files_of(name: str, version: str) -> Iterator[tuple[str, bytes]]:
@@ -118,7 +121,7 @@ def _files_of(name: str, version: str) -> Iterator[tuple[str, bytes]]:
     found = distribution(name)
     if found.version != version:
         raise RuntimeError(
-            f"{name} {found.version} is installed, but command-line/pyproject.toml pins {version}: "
+            f"{name} {found.version} is installed, but {LOCK.relative_to(ROOT)} pins {version}: "
             "run make setup"
         )
     for file in found.files or ():

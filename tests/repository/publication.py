@@ -43,8 +43,7 @@ def problems(publication: Publication) -> Iterator[str]:
     if publication.version != repository_version():
         yield (
             f"VERSION is {publication.version or 'not set'}, but this repository has version "
-            f"{repository_version()}: change the version in charts/finetune-operator/Chart.yaml "
-            "and in every pyproject.toml, then run make generate and make check"
+            f"{repository_version()}: run make version VERSION=... to change it, then make check"
         )
     if not _REGISTRY.fullmatch(publication.registry):
         yield (

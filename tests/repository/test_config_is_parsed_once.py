@@ -16,6 +16,7 @@ from finetune_operator.job.reconcile import reconcile
 from finetune_operator.job.spec import parse_job
 from finetune_operator.webhook.review import review
 from finetune_spec.config.parse import sft_config
+from finetune_spec.job import KnownModel
 from finetune_trainer.attempt import stages
 from finetune_trainer.exchange.rank_results import RankEnding, RankResult
 from finetune_trainer.exchange.rank_settings import RankSettings
@@ -29,15 +30,17 @@ from support.factories import CONFIG, NOW, SETTINGS, a_job_body
 from support.fake_cluster import FakeCluster
 from trainer.runs import a_folder, a_run
 
-MODEL = {
-    "model_type": "llama",
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "vocab_size": 256,
-    "max_position_embeddings": 2048,
-}
+MODEL = KnownModel(
+    config={
+        "model_type": "llama",
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "vocab_size": 256,
+        "max_position_embeddings": 2048,
+    }
+)
 
 
 class Count:
@@ -121,7 +124,7 @@ def test_a_supervisor_normalises_once_between_reading_and_starting_its_ranks(
         raise RanksAreNotStarted
 
     monkeypatch.setattr(stages.launching, "run_ranks", run_ranks)
-    model = a_folder(tmp_path / "model", {"config.json": json.dumps(MODEL).encode()})
+    model = a_folder(tmp_path / "model", {"config.json": json.dumps(MODEL.config).encode()})
     data = a_folder(tmp_path / "data", {"train.jsonl": b'{"text": "a"}\n'})
     workspace = Workspace(root=tmp_path / "work")
     workspace.root.mkdir()

@@ -19,12 +19,15 @@ WINDOWS = "x86_64-pc-windows-msvc"
 NEWEST_MAC = {"MACOSX_DEPLOYMENT_TARGET": "14.0"}
 
 
-def resolved(platform: str, *extras: str) -> dict[str, str]:
-    """The packages, with versions, for a laptop of this kind."""
+def resolved(platform: str, *extras: str, lowest: bool = False) -> dict[str, str]:
+    """The packages, with versions, for a laptop of this kind: the newest, or the oldest of the
+    declared ranges.
+    """
     uv = Path(sys.executable).with_name("uv")
     chosen = [word for extra in extras for word in ("--extra", extra)]
     options = ["--quiet", "--no-header", "--no-annotate", "--python-version", "3.11"]
     command = [str(uv), "pip", "compile", *options, "--only-binary", ":all:", *chosen]
+    command += ["--resolution", "lowest-direct"] if lowest else []
     done = subprocess.run(
         [*command, "--python-platform", platform, "command-line/pyproject.toml"],
         cwd=ROOT,
@@ -57,3 +60,12 @@ def test_the_training_packages_resolve_on_linux_and_macos(
     assert ("liger-kernel" in packages) == (platform == LINUX)
     assert ("wandb" in packages) == ("trackers" in extras)
     assert "deepspeed" not in packages
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize("platform", [LINUX, MAC])
+def test_the_oldest_versions_of_the_ranges_fit_each_other(platform: str) -> None:
+    packages = resolved(platform, "train", "trackers", lowest=True)
+
+    assert packages["torch"] == "2.10.0"

@@ -8,7 +8,8 @@ import pytest
 
 from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import Result
-from finetune_operator.job.decide.adjustments import EVAL_BATCH, adjustments_for_next
+from finetune_operator.job.decide.adjustments import adjustments_for_next
+from finetune_operator.job.known_adjustments import EVAL_BATCH
 from finetune_spec.config import Context, read_config
 from finetune_spec.memory import estimate_memory, parse_model
 from finetune_spec.memory.fitting import propose

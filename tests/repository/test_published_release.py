@@ -7,61 +7,29 @@ ones.
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
 from repository import released_chart
-from repository.archives import tar_gz
-from repository.publication import Publication, repository_version
-from testbed import helm, registry
-from testbed.registry import Registry
+from repository.fake_publication import LABEL, VERSION, Published, publish
+from testbed import helm
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("go") is None, reason="The registry is built from Go modules."),
 ]
 
-VERSION = repository_version()
-LABEL = "org.opencontainers.image.version"
-
-
-@dataclass(frozen=True)
-class Published:
-    """A release at its published location."""
-
-    registry: Registry
-    publication: Publication
-
-    @property
-    def chart(self) -> str:
-        return f"oci://{self.publication.registry}/charts/finetune-operator"
-
-    def helm(self, *words: str) -> str:
-        return helm.run(*words, "--plain-http", "--version", VERSION)
-
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
-    folder = tmp_path_factory.mktemp("published")
-    with registry.serving(folder / "blobs") as started:
-        publication = Publication(
-            version=VERSION,
-            registry=f"{started.address}/ml",
-            downloads="https://example.com/releases/v0",
-        )
-        for reference in released_chart.image_names(publication).values():
-            started.push(reference, tar_gz({"stand-in": b""}), {LABEL: VERSION})
-        chart = folder / f"finetune-operator-{VERSION}.tgz"
-        chart.write_bytes(released_chart.chart_archive(publication))
-        helm.run("push", chart, f"oci://{publication.registry}/charts", "--plain-http")
-        yield Published(started, publication)
+    with publish(tmp_path_factory.mktemp("published")) as release:
+        yield release
 
 
 def images_in(manifests: str) -> set[str]:
-    """Of the containers, and of the trainer that the operator starts."""
+    """The images of the containers, and of the trainer that the operator starts."""
     found = set()
     for document in yaml.load_all(manifests, Loader=yaml.CSafeLoader):
         if document and document["kind"] == "Deployment":

@@ -16,6 +16,7 @@ import yaml
 
 from repository import plugin_archive, provenance, release, released_chart
 from repository.publication import CHART, Publication, problems, repository_version
+from repository.tracked import ROOT
 from testbed import helm, images
 
 VERSION = repository_version()
@@ -178,7 +179,17 @@ def test_a_release_has_wheels_chart_manifests_and_checksums_and_is_reproducible(
 
 
 @pytest.mark.slow
-def test_a_wheel_contains_its_description_and_licence(built: Path) -> None:
+def test_a_release_has_the_first_job_and_the_schema_that_it_names(built: Path) -> None:
+    text = (built / "first-job.yaml").read_text()
+    (schema,) = re.findall(r"\$schema=(\S+)", text)
+
+    assert yaml.safe_load(text) == yaml.safe_load(release.FIRST_JOB.read_text())
+    assert json.loads((built / schema).read_text())["title"] == "FineTuneJob"
+    assert (built / "sft-config.schema.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_wheel_contains_its_description_licence_and_url(built: Path) -> None:
     for wheel in built.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             (about,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
@@ -186,8 +197,9 @@ def test_a_wheel_contains_its_description_and_licence(built: Path) -> None:
             licence = archive.read(about.replace("METADATA", "licenses/LICENSE"))
         assert facts["Version"] == VERSION
         assert facts["License-Expression"] == "Apache-2.0"
-        assert facts.get_payload().startswith("# finetune-")
-        assert licence == (release.ROOT / "LICENSE").read_bytes()
+        assert facts["Project-URL"] == f"Download, {DOWNLOADS}"
+        assert str(facts.get_payload()).startswith("# finetune-")
+        assert licence == (ROOT / "LICENSE").read_bytes()
 
 
 @pytest.mark.slow
@@ -228,7 +240,7 @@ def versions_of(folder: Path) -> dict[str, list[str]]:
 
 
 def _tags(manifests: str) -> Iterator[str]:
-    """Of our images, and of the label with the version."""
+    """The tags of our images, and the label with the version."""
     yield from re.findall(r'app\.kubernetes\.io/version: "([^"]+)"', manifests)
     tags = re.findall(r"[^\s\"]+/finetune-[a-z-]+:([^\s\"]+)", manifests)
     assert tags, "no image is named"

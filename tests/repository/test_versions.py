@@ -3,12 +3,15 @@
 
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
-from repository.tracked import ROOT, tracked_files
+from repository import versions
+from repository.locks import pinned
+from repository.tracked import ROOT
+from repository.versions import texts, versions_named_in
 
 PROJECTS = {
     file.parent.name: tomllib.loads(file.read_text())["project"]
@@ -17,37 +20,10 @@ PROJECTS = {
 CHART = yaml.safe_load((ROOT / "charts" / "finetune-operator" / "Chart.yaml").read_text())
 VERSION: str = CHART["version"]
 
+TOGETHER = ("trl", "transformers", "peft", "accelerate", "datasets")
+"""Exactly pinned everywhere, because the config's schema is generated from them."""
+
 OURS = {project["name"] for project in PROJECTS.values()}
-
-IN_TEXTS = (
-    # An image of ours with a version as its tag, in any variant.
-    r"finetune-(?:operator|trainer|results-page):(\d+\.\d+\.\d+)\b",
-    r"\btag: (\d+\.\d+\.\d+)\b",
-    r"\.tag=(\d+\.\d+\.\d+)\b",
-    r"targetRevision: v(\d+\.\d+\.\d+)\b",
-    r"^ARG VERSION=(\S+)$",
-    r"\bVERSION=(\d+\.\d+\.\d+)\b",
-    r"finetune-operator --version (\d+\.\d+\.\d+)\b",
-    r"finetune-operator-(\d+\.\d+\.\d+)\.",
-    r"/releases/v(\d+\.\d+\.\d+)\b",
-    r"app\.kubernetes\.io/version: \"(\d[^\"]*)\"",
-)
-"""The notations of a release's version in this repository."""
-
-
-def versions_named_in(text: str) -> set[str]:
-    return {found for form in IN_TEXTS for found in re.findall(form, text, re.MULTILINE)}
-
-
-def texts() -> list[Path]:
-    """Everything except tests, whose versions are examples, and pinned libraries."""
-    apart = ("tests", "requirements", "testbed", ".github")
-    kinds = {".md", ".yaml", ".yml", ""}
-    return [
-        file
-        for file in tracked_files()
-        if file.relative_to(ROOT).parts[0] not in apart and file.suffix in kinds
-    ]
 
 
 @pytest.mark.parametrize("project", PROJECTS)
@@ -106,6 +82,43 @@ def test_another_version_is_detected_in_each_form(text: str) -> None:
     assert versions_named_in(text) == {"9.9.9"}
 
 
+FORMS = {
+    "chart": (versions.IN_CHART, "version: 0.1.0\nappVersion: 0.1.0\ntype: application\n"),
+    "project": (versions.IN_PROJECTS, 'name = "a"\nversion = "0.1.0"\nx = ["torch==2.13.0"]\n'),
+    "sibling": (versions.IN_PROJECTS, 'train = ["finetune-trainer[train]==0.1.0"]\n'),
+    "image": (versions.IN_TEXTS, "image: r.example.com/finetune-trainer:0.1.0-cuda12\n"),
+    "url": (versions.IN_TEXTS, "https://example.com/releases/v0.1.0/finetune.yaml\n"),
+}
+
+
+@pytest.mark.parametrize(("notations", "text"), FORMS.values(), ids=FORMS)
+def test_a_new_version_replaces_the_old_one_and_nothing_else(
+    notations: tuple[str, ...], text: str
+) -> None:
+    assert versions.changed(text, "0.2.0", notations) == text.replace("0.1.0", "0.2.0")
+
+
+def test_a_new_version_gets_a_section_of_the_changelog_once() -> None:
+    old = "# Changelog\n\nIntroduction.\n\n## 0.1.0 (2026-12-01)\n\nThe first.\n"
+
+    new = versions.with_section(old, "0.2.0")
+
+    assert re.findall(r"^## (.*)", new, re.MULTILINE) == [
+        "0.2.0 (not released yet)",
+        "0.1.0 (2026-12-01)",
+    ]
+    assert versions.with_section(new, "0.2.0") == new
+
+
+@pytest.mark.parametrize("version", ["", "0.2", "v0.2.0", "0.2.0-rc1"])
+def test_an_invalid_version_changes_nothing(
+    version: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert versions.main(version) == 1
+
+    assert "expected three numbers, such as 0.2.0" in capsys.readouterr().out
+
+
 def test_the_changelog_starts_with_this_version() -> None:
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
@@ -127,14 +140,28 @@ def test_a_project_has_complete_metadata_for_a_package_index(project: str) -> No
 
 def test_the_versions_page_lists_the_pinned_versions() -> None:
     page = (ROOT / "docs" / "reference" / "versions.md").read_text()
-    extra = PROJECTS["trainer-image"]["optional-dependencies"]["train"]
-    pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)", "\n".join(extra), re.MULTILINE))
-    older = (ROOT / "requirements" / "trainer-cuda12.in").read_text()
-    (older_torch,) = re.findall(r"^torch==([\d.]+)", older, re.MULTILINE)
-
-    together = ", ".join(
-        pinned[name] for name in ("trl", "transformers", "peft", "accelerate", "datasets")
+    newest, older = (
+        pinned(ROOT / "requirements" / f"{lock}.txt") for lock in ("trainer", "trainer-cuda12")
     )
-    assert f"| torch | {pinned['torch']} (" in page
+
+    together = ", ".join(newest[name] for name in TOGETHER)
+    assert f"| torch | {newest['torch']} (" in page
     assert f"| {together} |" in page
-    assert f"| {older_torch} (" in page
+    assert f"| {older['torch']} (" in page
+
+
+@pytest.mark.parametrize("project", ["command-line", "trainer-image"])
+def test_a_laptop_has_ranges_that_contain_the_versions_of_the_images(project: str) -> None:
+    declared = PROJECTS[project]
+    extras = declared["optional-dependencies"].values()
+    needed = [
+        Requirement(it) for it in (*declared["dependencies"], *(i for e in extras for i in e))
+    ]
+    others = {it.name.lower(): it.specifier for it in needed if it.name not in OURS}
+    locked = pinned(ROOT / "requirements" / "dev.txt")
+
+    assert [name for name, allowed in others.items() if locked[name] not in allowed] == []
+    exact = {name for name, allowed in others.items() if "==" in str(allowed)}
+    assert exact == (set(TOGETHER) if project == "trainer-image" else set())
+    open_ended = {name for name, allowed in others.items() if "<" not in str(allowed)}
+    assert open_ended == exact

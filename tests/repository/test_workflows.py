@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The workflows of .github: they call the Makefile, and run only pinned actions."""
 
+import os
 import re
+import subprocess
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -52,17 +54,43 @@ def test_a_release_receives_each_variable_that_it_requires() -> None:
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
-def test_a_workflow_can_write_nothing_but_a_draft_release(workflow: Path) -> None:
+def test_a_workflow_can_write_nothing_but_a_draft_release_and_the_site(workflow: Path) -> None:
     declared = yaml.safe_load(workflow.read_text())
     rights = [job["permissions"] for job in declared["jobs"].values() if "permissions" in job]
 
     assert declared["permissions"] == {"contents": "read"}
-    assert rights == ([{"contents": "write"}] if workflow.stem == "release" else [])
+    assert rights == ([{"contents": "write"}] if workflow.stem in ("docs", "release") else [])
     assert all(
         step["with"]["persist-credentials"] is False
         for step in steps_of(workflow)
         if step.get("uses", "").startswith("actions/checkout@")
     )
+
+
+def test_the_site_replaces_the_branch_that_is_served(tmp_path: Path) -> None:
+    """The workflow's own commands, with a repository on this machine and a site of one page."""
+    (workflow,) = (it for it in WORKFLOWS if it.stem == "docs")
+    (step,) = (it for it in steps_of(workflow) if "gh-pages" in it.get("run", ""))
+    remote = tmp_path / "remote"
+    subprocess.run(["git", "init", "--quiet", "--bare", remote], check=True)
+    environment = os.environ | {"REMOTE": str(remote), "TOKEN": "secret", "GITHUB_SHA": "a1b2c3"}
+
+    for number in range(2):
+        site = tmp_path / f"site-{number}"
+        site.mkdir()
+        (site / f"page-{number}.html").write_text("A page")
+        subprocess.run(["bash", "-e", "-c", step["run"]], cwd=site, env=environment, check=True)
+
+    listed = subprocess.run(
+        ["git", "ls-tree", "--name-only", "gh-pages"],
+        cwd=remote,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert listed.stdout.split() == [".nojekyll", "page-1.html"]
+    assert step["working-directory"] == "build/docs/site"
+    assert step["env"].keys() == {"REMOTE", "TOKEN"}
 
 
 def test_updates_wait_as_long_as_the_projects_policy_requires() -> None:

@@ -14,7 +14,7 @@ from finetune_spec.config.bounds import MAX_BYTES, find_beyond
 from finetune_spec.config.parse.schema import load_schema
 from finetune_spec.config.parse.spellings import OLDER
 from finetune_spec.cron.expression import parse_cron
-from finetune_spec.job import check_job, estimate_job
+from finetune_spec.job import KnownModel, check_job, estimate_job
 from finetune_spec.memory import UnreadableModel, parse_model
 from finetune_spec.quantities import parse_quantity
 from finetune_spec.schedule import check_schedule
@@ -51,7 +51,8 @@ def spec_with(config: Mapping[str, Any], **others: Any) -> dict[str, Any]:
 def told_of(config: Mapping[str, Any], model: Mapping[str, Any] | None = MODEL) -> str:
     """The messages about a config, after all of the operator's checks ran within their limits."""
     spec = spec_with(config)
-    checked = quickly(lambda: check_job(spec, model=model, gpu_bytes=8 * 2**30))
+    known = None if model is None else KnownModel(config=model)
+    checked = quickly(lambda: check_job(spec, model=known, gpu_bytes=8 * 2**30))
     if all(problem.is_warning for problem in checked.problems):
         quickly(lambda: estimate_job(checked))
     problems: list[Problem] = list(checked.problems)

@@ -213,7 +213,7 @@ def test_a_missing_dataset_names_the_nearest_one(tmp_path: Path) -> None:
     failure = caught.value.failure
     assert (failure.category, failure.reason) == (Category.USER, "DatasetNotFound")
     assert "s3://datasets/windrsoe" in failure.message
-    assert "did you mean windrose?" in failure.remedy
+    assert failure.remedy == "set dataset_name to s3://datasets/windrose"
 
 
 def test_a_stop_aborts_a_transfer_without_waiting_for_it(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from finetune_operator.kube.client import ApiError, KubeApi
@@ -54,7 +54,7 @@ class FakeApi(KubeApi):
         *,
         field_selector: str = "",
         metadata_only: bool = False,
-    ) -> AsyncIterator[Body]:
+    ) -> AsyncGenerator[Body, None]:
         self._note(f"list {resource.plural}")
         if resource in self.fail_list:
             raise self.fail_list[resource]

@@ -2,6 +2,7 @@
 """Values that an attacker writes, and the time that a check may take for them."""
 
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ MOST_SECONDS = 0.05
 """CPU seconds for one check: the operator handles nothing else meanwhile."""
 
 MOST_BYTES = 2**30
-"""Of address space, in addition to that of the process."""
+"""Address space in addition to that of the process."""
 
 TRIES = 3
 
@@ -50,6 +51,7 @@ VALUES: Mapping[str, Any] = {
     "10^400": 10**400,
     "10^5000": 10**5_000,
     "1e308": 1e308,
+    "the largest float": sys.float_info.max,
     "NaN": float("nan"),
     "Infinity": float("inf"),
     "half a pair": "\ud800",
@@ -66,7 +68,15 @@ VALUES: Mapping[str, Any] = {
 """By name. Each can come from a request, or from a file."""
 
 BEYOND = frozenset(name for name in VALUES if name.startswith(("100 kB", "9,000", "1,100", "10^")))
-BEYOND |= {"1e308", "NaN", "Infinity", "half a pair", "half a pair as a key", "40 lists"}
+BEYOND |= {
+    "1e308",
+    "the largest float",
+    "NaN",
+    "Infinity",
+    "half a pair",
+    "half a pair as a key",
+    "40 lists",
+}
 BEYOND -= {"10^18"}
 """Those that are refused everywhere."""
 

@@ -15,7 +15,7 @@ from finetune_operator.job.known_specs import KnownSpecs
 from finetune_operator.job.observe.endings import has_ended
 from finetune_operator.job.observe.pods import controller_uid
 from finetune_operator.job.reconcile import reconcile
-from finetune_operator.job.spec import KnownModel, ReadSpec, definition_of, key_of, read_spec
+from finetune_operator.job.spec import ReadSpec, definition_of, key_of, read_spec
 from finetune_operator.job.status.finished import is_finished
 from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.jobs import KubeCluster
@@ -25,6 +25,7 @@ from finetune_operator.objects.errors import Conflict, Gone
 from finetune_operator.objects.names import LABEL_ATTEMPT, TRAINING_JOBS, Resource
 from finetune_operator.objects.raw import Body
 from finetune_operator.settings import Settings
+from finetune_spec.job import KnownModel
 from support.factories import SETTINGS, a_good_outcome, a_job_body
 from support.simulated_api import Killed, SimulatedApi
 from support.simulated_cluster import NAME, SimulatedCluster
@@ -108,7 +109,7 @@ class World(SimulatedCluster):
                 assert done.check_again_in > timedelta() or done.has_written
                 self.due = now + done.check_again_in
 
-    def _read(self, body: Body, settings: Settings, model: KnownModel = None) -> ReadSpec:
+    def _read(self, body: Body, settings: Settings, model: KnownModel | None = None) -> ReadSpec:
         known = self.specs.read(body, settings, model)
         assert known == read_spec(body, settings, model), "what is kept of a spec is not true of it"
         return known

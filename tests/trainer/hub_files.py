@@ -41,8 +41,17 @@ class FileHub:
     """File -> the number of further responses that have a wrong first byte."""
     statuses: list[int] = field(default_factory=list)
     """The first statuses to send."""
+    lists_files: bool = True
+    ignores_ranges: bool = False
+    """Whether every request for a file gets all of it."""
+    redirects: dict[str, str] = field(default_factory=dict)
+    """File -> the URL to which a request for it is redirected, as the hub does for large files."""
+    tokens: list[str] = field(default_factory=list)
+    """The token of each request, if it has one."""
+    revisions: list[str] = field(default_factory=list)
+    """The revision in each request for a file."""
     requests: list[str] = field(default_factory=list)
-    """`GET config.json`, `GET model.safetensors from 1024`."""
+    """`GET config.json`, `GET model.safetensors from 1024`, `GET model.safetensors bytes 0-8`."""
     stopped: threading.Event = field(default_factory=threading.Event)
     """A response has reached the byte in `stops_at`."""
     ended: threading.Event = field(default_factory=threading.Event)
@@ -58,8 +67,13 @@ class FileHub:
         self.repositories[name] = files
 
     def gets(self, name: str) -> list[str]:
-        """The requests for a file's content."""
-        return [it for it in self.requests if it.startswith(f"GET {name}")]
+        """The requests for a file's content, from any byte to the end."""
+        found = (it for it in self.requests if it.startswith(f"GET {name}"))
+        return [it for it in found if " bytes " not in it]
+
+    def parts(self, name: str) -> list[str]:
+        """The requests for parts of a file."""
+        return [it for it in self.requests if it.startswith(f"GET {name} bytes ")]
 
 
 @contextmanager
@@ -101,19 +115,23 @@ def serve() -> Iterator[FileHub]:
 
 def _answer(hub: FileHub, request: BaseHTTPRequestHandler) -> None:
     path = unquote(urlsplit(request.path).path).strip("/")
+    if token := request.headers.get("Authorization"):
+        hub.tokens.append(token)
     if hub.statuses:
         hub.requests.append(f"{request.command} {path}")
         _send(request, hub.statuses.pop(0), b"{}", {})
         return
+    listed = hub.repositories if hub.lists_files else {}
     match path.split("/"):
-        case ["api", "models", owner, name, *_] if f"{owner}/{name}" in hub.repositories:
+        case ["api", "models", owner, name, *_] if f"{owner}/{name}" in listed:
             hub.requests.append(f"{request.command} {path}")
             files = [{"rfilename": it} for it in hub.repositories[f"{owner}/{name}"]]
             body = {"id": f"{owner}/{name}", "sha": COMMIT, "siblings": files}
             _send(request, 200, json.dumps(body).encode(), {})
-        case [owner, name, "resolve", _, *parts] if (
+        case [owner, name, "resolve", revision, *parts] if (
             content := hub.repositories.get(f"{owner}/{name}", {}).get("/".join(parts))
         ) is not None:
+            hub.revisions.append(revision)
             _send_file(hub, request, "/".join(parts), content)
         case _:
             hub.requests.append(f"{request.command} {path}")
@@ -122,13 +140,22 @@ def _answer(hub: FileHub, request: BaseHTTPRequestHandler) -> None:
 
 def _send_file(hub: FileHub, request: BaseHTTPRequestHandler, name: str, content: bytes) -> None:
     wanted = request.headers.get("Range", "")
-    begin = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted else 0
-    hub.requests.append(f"{request.command} {name}" + (f" from {begin}" if begin else ""))
+    first, _, last = wanted.removeprefix("bytes=").partition("-")
+    begin, end = int(first or 0), min(int(last or len(content)), len(content) - 1)
+    which = f" bytes {begin}-{last}" if last else f" from {begin}" if begin else ""
+    hub.requests.append(f"{request.command} {name}{which}")
     headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{digest_of(content)}"'}
-    if begin:
-        headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
-    body = content[begin:]
-    request.send_response(206 if begin else 200)
+    if address := hub.redirects.get(name):
+        _send(request, 302, b"", {"Location": address})
+        return
+    if wanted and begin >= len(content):
+        _send(request, 416, b"", {"Content-Range": f"bytes */{len(content)}"})
+        return
+    is_part = bool(wanted) and not hub.ignores_ranges
+    if is_part:
+        headers["Content-Range"] = f"bytes {begin}-{end}/{len(content)}"
+    body = content[begin : end + 1] if is_part else content
+    request.send_response(206 if is_part else 200)
     for key, value in {**headers, "Content-Length": str(len(body))}.items():
         request.send_header(key, value)
     request.end_headers()

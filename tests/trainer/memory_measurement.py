@@ -8,12 +8,15 @@ which are larger on a CPU. The estimate leaves them out too.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from peft import LoraConfig, get_peft_model
+from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 from transformers import (
     AutoModelForCausalLM,
@@ -150,6 +153,23 @@ def prepare(model_config: PreTrainedConfig, config: Mapping[str, Any]) -> Traini
     )
 
 
+@contextmanager
+def _layer_norms_of_cuda() -> Iterator[None]:
+    """A fake of the one rule of CUDA's autocast that the CPU's lacks: layer norms are computed in
+    32 bits.
+    """
+    original = functional.layer_norm
+
+    def layer_norm(values: Any, shape: Any, weight: Any, bias: Any, eps: float) -> Any:
+        if torch.is_autocast_enabled("cpu"):
+            values, weight, bias = values.float(), weight.float(), bias.float()
+        return original(values, shape, weight, bias, eps)
+
+    with patch.object(functional, "layer_norm", layer_norm):
+        yield
+
+
+@_layer_norms_of_cuda()
 def measure(training: Training) -> Measured:
     """One step to create gradients and states, one that is measured."""
     trained = [parameter for parameter in training.parameters if parameter.requires_grad]

@@ -15,6 +15,8 @@
 <output uri>/<run id>/hub.json               the artifact's location on the hub, after the push
 """
 
+import re
+
 OWNER = "owner.json"
 LATEST = "latest.json"
 MANIFEST = "manifest.json"
@@ -29,6 +31,12 @@ MERGING = "merging.json"
 MERGED = "merged.json"
 """Lists the files of a merged model; those in the run's manifest do not change."""
 
+MAX_STEP = 10**18 - 1
+"""A larger one would not fit into a status: no trainer has written it."""
+
+STEP = r"step-([0-9]{8,18})"
+_STEP = re.compile(STEP)
+
 
 def checkpoint_prefix(step: int) -> str:
     """A checkpoint's directory within its run. Eight digits, so that names sort like numbers."""
@@ -41,7 +49,7 @@ def step_of_manifest(path: str) -> int | None:
     `path` is relative to the run's directory.
     """
     match path.split("/"):
-        case [folder, step, name] if folder == CHECKPOINTS and name == MANIFEST:
-            digits = step.removeprefix("step-")
-            return int(digits) if step.startswith("step-") and digits.isdecimal() else None
+        case [folder, name, file] if folder == CHECKPOINTS and file == MANIFEST:
+            step = _STEP.fullmatch(name)
+            return None if step is None else int(step[1])
     return None

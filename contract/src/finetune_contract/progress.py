@@ -65,7 +65,7 @@ class Unsaved:
     """Checkpoints that could not be uploaded: the last saved one is `Progress.checkpoint_step`."""
 
     step: int
-    """Of the newest one."""
+    """The step of the newest one."""
     seconds: int
     """The time without a successful upload."""
     message: str = field(default="", metadata=bounded_by(_shortened))
@@ -109,7 +109,7 @@ class Progress:
     """Rows of a micro-batch, if the trainer has chosen it."""
     memory: GpuMemory = GpuMemory()
     answers: tuple[Answer, ...] = field(default=(), metadata=FIRST_ANSWERS)
-    """To held-out prompts, before and after training; known when the artifact is."""
+    """Answers to held-out prompts, before and after training; known when the artifact is."""
 
     @property
     def percent(self) -> int | None:
@@ -199,7 +199,7 @@ def _parse_stock(status: _StockStatus) -> Progress:
         for metric in status.metrics
         if isinstance(metric, dict)
     }
-    total, percent = _count(metrics.get("total_steps")), status.progress_percentage
+    total, percent = _count(metrics.get("total_steps")), _percentage(status.progress_percentage)
     step = _count(metrics.get("current_step", metrics.get("global_step")))
     if step is None and total and percent is not None:
         step = _count(total * percent // 100)
@@ -213,6 +213,11 @@ def _parse_stock(status: _StockStatus) -> Progress:
         learning_rate=metrics.get("learning_rate"),
         eta_seconds=status.estimated_remaining_seconds,
     )
+
+
+def _percentage(number: int | None) -> int | None:
+    """Steps are computed from it, so it must be one."""
+    return None if number is None else max(0, min(100, number))
 
 
 def _count(number: float | None) -> int | None:

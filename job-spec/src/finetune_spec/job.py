@@ -5,7 +5,7 @@ Webhook, operator and `finetune validate` call this; the trainer checks its run'
 same table (`finetune_spec.config`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +13,24 @@ from finetune_contract.owner import CLUSTER_ID_FORM, TAKE_OVER, is_cluster_id
 from finetune_spec.config import Context, Problem, SftConfig, check_config, read_config
 from finetune_spec.config.bounds import find_beyond
 from finetune_spec.config.parse.schema import NEWEST, known_versions, load_schema, version_of_image
+from finetune_spec.config.parse.sft_config import MODEL
 from finetune_spec.config.problem import quoted, warning
 from finetune_spec.lost_nulls import find_lost_nulls
 from finetune_spec.pods import check_pods, find_variables, gpu_bytes_of
 
 CONFIG_PATH = "spec.config"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownModel:
+    """The facts of a job's base model."""
+
+    config: Mapping[str, Any]
+    """Its `config.json`."""
+    damage: str = ""
+    """Why its files cannot be trained, with the remedy; empty if no problem is known."""
+    modules: tuple[str, ...] = ()
+    """The names of its matrices, with 0 for every number; empty if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +40,7 @@ class CheckedSpec:
     config: SftConfig
     context: Context
     problems: tuple[Problem, ...]
-    """With complete paths."""
+    """The problems, with complete paths."""
     is_bounded: bool = True
     """False if the spec is beyond the bounds: it was not read, and must not be."""
 
@@ -37,14 +50,13 @@ def check_job(
     *,
     trainer_image: str = "",
     annotations: Mapping[str, str] | None = None,
-    model: Mapping[str, Any] | None = None,
+    model: KnownModel | None = None,
     gpu_bytes: int | None = None,
 ) -> CheckedSpec:
     """All problems of a spec of the right shape, with its parsed config.
 
     `trainer_image` is the default image; `annotations` are the job's, with kubectl's last applied
-    spec and the cluster whose claim is taken over; `model` is its model's `config.json` and
-    `gpu_bytes` the memory of each GPU, if known.
+    spec and the cluster whose claim is taken over; `gpu_bytes` is the memory of each GPU, if known.
     """
     if (beyond := find_beyond(spec, "spec")) is not None:
         context = Context()
@@ -52,7 +64,9 @@ def check_job(
         return CheckedSpec(config=config, context=context, problems=(beyond,), is_bounded=False)
     version = version_of_image(spec.get("image") or trainer_image)
     is_known = version in known_versions()
-    context = build_context(spec, version if is_known else NEWEST, model)
+    context = build_context(
+        spec, version if is_known else NEWEST, None if model is None else model.config
+    )
     if is_known:
         # Its bounds were checked with those of the complete spec.
         config = read_config(spec["config"], context.schema)
@@ -62,7 +76,8 @@ def check_job(
             replace(problem, path=f"{CONFIG_PATH}.{problem.path}") for problem in (*told, *lost)
         )
         gpu_bytes = gpu_bytes_of(spec.get("resources") or {}, gpu_bytes)
-        problems = (*problems, *_check_model(config, context, problems, gpu_bytes))
+        if model is not None and all(problem.is_warning for problem in problems):
+            problems = (*problems, *_check_model(config, context, model, gpu_bytes))
     else:
         config, problems = read_config(spec["config"], context.schema), (_unknown(version),)
     problems = (*problems, *check_pods(spec), *_check_take_over(annotations or {}))
@@ -83,17 +98,18 @@ def estimate_job(job: CheckedSpec) -> int | None:
 
 
 def _check_model(
-    config: SftConfig, context: Context, problems: Iterable[Problem], gpu_bytes: int | None
+    config: SftConfig, context: Context, model: KnownModel, gpu_bytes: int | None
 ) -> Iterator[Problem]:
     """Problems of the config with this model; if there are none, whether it fits."""
-    if context.model is None or any(not problem.is_warning for problem in problems):
+    if model.damage:
+        yield Problem(path=f"{CONFIG_PATH}.{config.name(MODEL)}", message=model.damage)
         return
     # Imported late: only callers with a model need it.
     from finetune_spec.base_model import check_base_model
     from finetune_spec.memory.fitting import advise_on_memory
     from finetune_spec.speed.advice import advise_on_speed
 
-    found = check_base_model(config, context)
+    found = check_base_model(config, context, model.modules)
     yield from (replace(it, path=f"{CONFIG_PATH}.{it.path}") for it in found)
     if all(problem.is_warning for problem in found):
         yield from advise_on_memory(CONFIG_PATH, config, context, gpu_bytes)

@@ -17,7 +17,7 @@ from finetune_spec.cron.expression import parse_cron
 from finetune_spec.cron.times import next_time
 from finetune_spec.cron.zones import UTC as DEFAULT_ZONE
 from finetune_spec.cron.zones import find_zone
-from finetune_spec.job import check_job
+from finetune_spec.job import KnownModel, check_job
 from finetune_spec.lost_nulls import LAST_APPLIED
 from finetune_spec.pods import check_passed_on
 
@@ -35,7 +35,7 @@ def check_schedule(
     *,
     trainer_image: str = "",
     annotations: Mapping[str, str] | None = None,
-    model: Mapping[str, Any] | None = None,
+    model: KnownModel | None = None,
     gpu_bytes: int | None = None,
 ) -> tuple[Problem, ...]:
     """All problems of a spec whose fields have the right shape, with complete paths; the arguments

@@ -72,6 +72,12 @@ REGISTRY = Module(
     programs={"registry": "."},
     patience=" (the first time takes half a minute)",
 )
+COSIGN = Module(
+    folder="cosign",
+    title="cosign 2.6.5",
+    programs={"cosign": "github.com/sigstore/cosign/v2/cmd/cosign"},
+    patience=" (the first time takes 2 to 10 minutes)",
+)
 PEERS = Module(
     folder="peers",
     title="Kubeflow Trainer 2.3.0 and JobSet 0.12.0",

@@ -29,18 +29,19 @@ class Registry:
 
     def manifest(self, reference: str) -> dict[str, Any] | None:
         """The manifest of an image or a chart, named as in a cluster; None without one."""
-        repository, _, tag = reference.removeprefix(f"{self.address}/").rpartition(":")
-        request = urllib.request.Request(
-            f"http://{self.address}/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST}
-        )
         try:
-            with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
+            with urllib.request.urlopen(self._manifest_of(reference), timeout=_SECONDS) as answer:
                 found: dict[str, Any] = json.load(answer)
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
             raise
         return found
+
+    def digest(self, reference: str) -> str:
+        """The digest of an image or a chart, named as in a cluster."""
+        with urllib.request.urlopen(self._manifest_of(reference), timeout=_SECONDS) as answer:
+            return _digest(answer.read())
 
     def config(self, reference: str) -> dict[str, Any]:
         """The config of an image.
@@ -75,6 +76,12 @@ class Registry:
         }
         content = json.dumps(manifest).encode()
         self._put(f"/v2/{repository}/manifests/{tag}", content, MANIFEST)
+
+    def _manifest_of(self, reference: str) -> urllib.request.Request:
+        repository, _, tag = reference.removeprefix(f"{self.address}/").rpartition(":")
+        return urllib.request.Request(
+            f"http://{self.address}/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST}
+        )
 
     def _upload(self, repository: str, content: bytes, media_type: str) -> dict[str, Any]:
         digest = _digest(content)

@@ -52,7 +52,7 @@ def test_full_training_of_the_merged_model_is_planned(
         pytest.param(
             lambda place: None,
             {},
-            "spec.config.model_name_or_path: the folder contains an adapter of",
+            "spec.config.model_name_or_path: the directory contains an adapter of",
             id="without the key",
         ),
         pytest.param(
@@ -104,18 +104,18 @@ def test_an_adapter_of_the_hub_is_read_with_one_request(
     """A fake: the file of a directory replaces the hub's."""
     a_model(tmp_path / "base")
     an_adapter(tmp_path / "hub", base_model_name_or_path=str(tmp_path / "base"))
-    asked: list[tuple[str, str, str]] = []
+    asked: list[tuple[str, str]] = []
 
-    def read(name: str, revision: str, file: str) -> bytes:
-        asked.append((name, revision, file))
-        return (tmp_path / "hub" / file).read_bytes()
+    def read(name: str, revision: str, environment: object) -> bytes:
+        asked.append((name, revision))
+        return (tmp_path / "hub" / "adapter_config.json").read_bytes()
 
     monkeypatch.setattr(adapter_files, "read_on_hub", read)
     config = {"model_name_or_path": "acme/adapter", "model_revision": "v2", **CONTINUE}
 
     assert plan(tmp_path, **config) == 0
 
-    assert asked == [("acme/adapter", "v2", "adapter_config.json")]
+    assert asked == [("acme/adapter", "v2")]
     assert "with the adapter acme/adapter (llama, " in capsys.readouterr().out
 
 
@@ -127,8 +127,8 @@ def test_an_adapter_that_cannot_be_read_from_here_is_no_error(
     *,
     names_base: bool,
 ) -> None:
-    def read(name: str, revision: str, file: str) -> bytes:
-        raise ModelUnknown(f"the {file} of {name} cannot be read here")
+    def read(name: str, revision: str, environment: object) -> bytes:
+        raise ModelUnknown(f"the adapter_config.json of {name} cannot be read here")
 
     monkeypatch.setattr(adapter_files, "read_on_hub", read)
     base = {"adapter_base_model": str(a_model(tmp_path / "base"))} if names_base else {}

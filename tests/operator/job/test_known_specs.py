@@ -9,13 +9,18 @@ from typing import Any
 import pytest
 
 from finetune_operator.job.known_specs import LARGEST_BYTES, KnownSpecs
-from finetune_operator.job.spec import KnownModel, ReadSpec, parse_job, read_spec
+from finetune_operator.job.spec import ReadSpec, parse_job, read_spec
 from finetune_operator.objects.raw import Body
 from finetune_operator.settings import Settings
+from finetune_spec.job import KnownModel
 from support.factories import CONFIG, SETTINGS, a_job_body
 
-MODEL = {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2}
+MODEL = KnownModel(config={"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2})
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def with_width(model: KnownModel, width: int) -> KnownModel:
+    return replace(model, config={**model.config, "hidden_size": width})
 
 
 class Reader:
@@ -24,7 +29,7 @@ class Reader:
     def __init__(self) -> None:
         self.read: list[Body] = []
 
-    def __call__(self, body: Body, settings: Settings, model: KnownModel = None) -> ReadSpec:
+    def __call__(self, body: Body, settings: Settings, model: KnownModel | None = None) -> ReadSpec:
         self.read.append(body)
         return read_spec(body, settings, model)
 
@@ -126,15 +131,17 @@ def test_a_change_of_anything_a_spec_depends_on_is_parsed_again(
         pytest.param(replace(SETTINGS, max_gpus=1), None, id="a guard rail"),
         pytest.param(replace(SETTINGS, trainer_image="trainer:2"), None, id="the trainer's image"),
         pytest.param(SETTINGS, MODEL, id="a model that was not known"),
-        pytest.param(SETTINGS, {**MODEL, "hidden_size": 128}, id="a model that has changed"),
+        pytest.param(SETTINGS, with_width(MODEL, 128), id="a model that has changed"),
+        pytest.param(SETTINGS, replace(MODEL, damage="x"), id="a model known to be damaged"),
+        pytest.param(SETTINGS, replace(MODEL, modules=("x",)), id="a model with known matrices"),
     ],
 )
 def test_a_spec_is_parsed_again_with_other_settings_or_another_model(
-    settings: Settings, model: KnownModel
+    settings: Settings, model: KnownModel | None
 ) -> None:
     reader = Reader()
     specs, body = KnownSpecs(reader), a_job_body(resources={"nodes": 1, "gpusPerNode": 2})
-    specs.read(body, SETTINGS, None if model is None else {**model, "hidden_size": 32})
+    specs.read(body, SETTINGS, None if model is None else with_width(MODEL, 32))
     reader.take()
 
     known = specs.read(body, settings, model)

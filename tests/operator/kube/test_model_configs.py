@@ -25,6 +25,7 @@ from finetune_operator.objects.names import JobKey
 from finetune_operator.objects.raw import Body
 from finetune_operator.runtime.worker import Worker
 from finetune_operator.work_queue import WorkQueue
+from finetune_spec.job import KnownModel
 from support.factories import CONFIG, NOW, SETTINGS, a_job_body
 from support.fake_cluster import FakeCluster
 
@@ -39,6 +40,9 @@ LLAMA: Mapping[str, Any] = {
     "max_position_embeddings": 8192,
 }
 """The numbers of Llama 3 8B."""
+
+KNOWN = KnownModel(config=LLAMA)
+"""What is known of it from this config.json alone."""
 
 GIB = 1024**3
 
@@ -79,6 +83,8 @@ def found(path: str) -> web.Response:
 def play(scene: Callable[[Hub], Awaitable[None]], answer: Answer = found) -> Hub:
     async def run() -> Hub:
         async def respond(request: web.BaseRequest) -> web.Response:
+            if not request.path.endswith("/config.json"):
+                return web.Response(status=404)  # test_model_files.py has the other files.
             hub.asked.append(request.raw_path)
             return answer(request.path)
 
@@ -143,8 +149,8 @@ def test_a_model_is_requested_once() -> None:
     async def scene(hub: Hub) -> None:
         answers = await asyncio.gather(*(hub.models.find(a_body()) for _ in range(5)))
 
-        assert answers == [LLAMA] * 5
-        assert await hub.models.find(a_body()) == LLAMA
+        assert answers == [KNOWN] * 5
+        assert await hub.models.find(a_body()) == KNOWN
 
     assert play(scene).asked == ["/acme/llama/resolve/main/config.json"]
 
@@ -223,7 +229,7 @@ def test_an_unreadable_model_does_not_block_others(
         assert await hub.models.find(a_body("evil/model")) is None
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert await hub.models.find(a_body()) == LLAMA
+        assert await hub.models.find(a_body()) == KNOWN
         assert peak < 20 * 1024**2
 
     play(scene, answer)
@@ -235,7 +241,7 @@ def test_a_known_model_is_kept_while_the_hub_is_down() -> None:
         await hub.disconnect()
         hub.clock += KNOWN_FOR_SECONDS + 1
 
-        assert await hub.models.find(a_body()) == LLAMA
+        assert await hub.models.find(a_body()) == KNOWN
 
     play(scene)
 
@@ -250,8 +256,8 @@ def status_of(body: dict[str, Any], model: Mapping[str, Any] | None, gpu: int | 
     cluster = FakeCluster(body)
     settings = replace(SETTINGS, gpu_memory_bytes=gpu)
 
-    async def find_model(_: Any) -> Mapping[str, Any] | None:
-        return model
+    async def find_model(_: Any) -> KnownModel | None:
+        return None if model is None else KnownModel(config=model)
 
     asyncio.run(reconcile(body, cluster=cluster, settings=settings, now=NOW, find_model=find_model))
     return cluster.job["status"]

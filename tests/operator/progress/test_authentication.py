@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from finetune_operator.job.observe.observation import Children
+from finetune_operator.objects.names import LABEL_ATTEMPT
 from finetune_operator.progress.authentication import (
     INVALID_FOR,
     VALID_FOR,
@@ -150,3 +151,17 @@ def test_a_token_accepted_for_one_job_is_reviewed_again_for_another() -> None:
 
     asyncio.run(scene())
     assert asked == [[AUDIENCE], ["finetune.dev/team/other/x"]]
+
+
+@pytest.mark.parametrize("label", [None, "", "x", "0", "-1", "2", "9" * 60, "\u0661", "1 ", "1e3"])
+def test_an_edited_label_of_a_job_makes_its_pods_no_pods_of_an_attempt(label: str | None) -> None:
+    edited = a_training_job()
+    edited["metadata"]["labels"] = {} if label is None else {LABEL_ATTEMPT: label}
+    children = Children(training_jobs=[edited], pods=[a_pod()])
+    uid, name = a_pod()["metadata"]["uid"], a_pod()["metadata"]["name"]
+
+    speaker = find_speaker(
+        a_job_body(), children, Bearer(namespace="team", pod_name=name, pod_uid=uid)
+    )
+
+    assert speaker is None

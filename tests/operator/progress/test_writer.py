@@ -7,8 +7,9 @@ from finetune_contract.answers import Answer
 from finetune_contract.progress import GpuMemory, Progress
 from finetune_operator.job.attempts import Result, render_attempts
 from finetune_operator.kube.cache import Kind, ObjectCache
+from finetune_operator.kube.client import ApiError
 from finetune_operator.objects.names import FINETUNE_JOBS, JobKey
-from finetune_operator.progress.writer import ProgressWriter
+from finetune_operator.progress.writer import WRITES_AT_ONCE, ProgressWriter
 from support.factories import NOW, a_job_body, an_attempt, seconds
 from support.fake_api import FakeApi
 
@@ -275,6 +276,41 @@ def test_a_write_without_a_response_delays_no_other_jobs_reports() -> None:
         await moment()
 
         assert world.writes == 2
+        assert world.step() == 1
+
+    play(scene)
+
+
+def test_a_report_that_the_api_server_refuses_is_not_written_again() -> None:
+    async def scene(world: World) -> None:
+        for code in (400, 413, 422):
+            world.api.fail_with = ApiError(code, "Invalid", "status.progress.step")
+            world.report(1)
+            await moment()
+            world.api.fail_with = None
+            before = world.writes
+            await interval()
+            assert world.writes == before
+
+        world.report(2)
+        await interval()
+        assert world.step() == 2
+
+    play(scene)
+
+
+def test_a_status_that_cannot_be_read_stops_no_other_jobs_reports() -> None:
+    async def scene(world: World) -> None:
+        broken = JobKey(namespace="team", label="broken")
+        for record in ({}, {"number": "1"}, {"number": None}):
+            body = a_job_body("broken", uid="uid-of-broken", status={"attempts": [record]})
+            world.cache.remember(Kind.JOB, world.api.put(FINETUNE_JOBS, body))
+            for _ in range(WRITES_AT_ONCE):
+                world.writer.report(broken, 1, Progress(step=1, total_steps=100))
+                await moment()
+
+        world.report(1)
+        await interval()
         assert world.step() == 1
 
     play(scene)

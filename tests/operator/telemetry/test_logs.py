@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from finetune_operator.telemetry.logs import FIELDS, OneLine
+from finetune_operator.telemetry.logs import FIELDS, LONGEST_TEXT, OneLine
 from support.terminal_orders import ALL_ORDERS, ORDERS, orders_in
 
 
@@ -29,6 +29,17 @@ def test_a_traceback_is_in_the_same_line() -> None:
 
     assert "\n" not in logged
     assert "ZeroDivisionError" in logged
+
+
+@pytest.mark.parametrize("sign", ["x", "\n", "\x1b", "\u202e", "\ud800"])
+def test_no_text_of_a_client_makes_a_line_of_megabytes(sign: str) -> None:
+    """Any pod in the cluster can send a review with a name of that size."""
+    long = sign * 3_000_000
+
+    for logged in (line("refused", job=f"first{long}last"), line(f"first{long}last")):
+        assert len(logged) < 8 * LONGEST_TEXT
+        assert "first" in logged
+        assert "last" in logged
 
 
 FORGED = "2026-01-01T00:00:00.000Z INFO decided job=team/other phase=Succeeded"

@@ -4,7 +4,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from finetune_operator.webhook.server import (
     answer,
     build_webhook_app,
 )
+from finetune_spec.job import KnownModel
 from support.factories import CONFIG, SETTINGS, a_job_body
 
 NAME = "finetune-operator.finetune-system.svc"
@@ -200,8 +201,8 @@ def test_a_refusal_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_an_error_that_only_the_model_reveals_is_refused_before_the_job_is_stored() -> None:
-    async def find(body: Body) -> Mapping[str, Any]:
-        return {"model_type": "llama", "max_position_embeddings": 512}
+    async def find(body: Body) -> KnownModel:
+        return KnownModel(config={"model_type": "llama", "max_position_embeddings": 512})
 
     response = asyncio.run(answer(a_review(max_length=1024)["request"], SETTINGS, find))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from finetune_spec.job import check_job
+from finetune_spec.job import KnownModel, check_job
 from spec.base_model.checked_models import LLAMA, LORA, of, told
 
 BNB = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
@@ -320,7 +320,7 @@ def test_an_adapter_on_an_embedding_that_is_the_head_is_not_merged(
 def test_a_job_is_refused_at_apply_if_its_model_is_known() -> None:
     spec = {"config": {"model_name_or_path": "google-bert/bert-base", "dataset_name": "acme/rows"}}
 
-    checked = check_job(spec, model=of("bert", "BertForMaskedLM"))
+    checked = check_job(spec, model=KnownModel(config=of("bert", "BertForMaskedLM")))
 
     (mistake,) = [problem for problem in checked.problems if not problem.is_warning]
     assert str(mistake).startswith(f"spec.config.{ENCODER}")
@@ -329,7 +329,7 @@ def test_a_job_is_refused_at_apply_if_its_model_is_known() -> None:
 def test_an_invalid_config_is_reported_without_model_checks() -> None:
     spec = {"config": {"model_name_or_path": "acme/bert", "learning_rte": 1e-4}}
 
-    mistakes = check_job(spec, model=of("bert", "BertModel")).problems
+    mistakes = check_job(spec, model=KnownModel(config=of("bert", "BertModel"))).problems
 
     assert not any("encoder" in str(mistake) for mistake in mistakes)
 

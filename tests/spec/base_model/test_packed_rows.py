@@ -18,7 +18,7 @@ from finetune_spec.base_model.packed_rows import (
     rows_of,
 )
 from finetune_spec.config import Context, read_config
-from finetune_spec.job import check_job
+from finetune_spec.job import KnownModel, check_job
 from finetune_spec.packages import PACKAGES
 
 PACKED = {"packing": True}
@@ -116,7 +116,7 @@ def test_a_job_is_refused_by_its_models_config_json_with_the_path_of_the_key() -
     spec = {"config": config, "output": {"uri": "s3://b/p"}}
 
     def refusals(model_type: str) -> list[str]:
-        found = check_job(spec, model=a_model(model_type)).problems
+        found = check_job(spec, model=KnownModel(config=a_model(model_type))).problems
         return [str(problem) for problem in found if not problem.is_warning]
 
     assert refusals("llama") == []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from finetune_spec.config import Context, check_value, parse_config, read_config
 from finetune_spec.config.parse.schema import load_schema
-from finetune_spec.job import check_job
+from finetune_spec.job import KnownModel, check_job
 from finetune_spec.memory import estimate_memory, parse_model
 from finetune_spec.memory.ladder import ACCUMULATION, BATCH
 from finetune_spec.memory.micro_batch import SHARE, find_divisors, settle
@@ -39,7 +39,7 @@ def test_auto_without_gradient_accumulation_steps_is_refused_with_what_to_write(
     ("value", "told"),
     [
         ("atuo", 'found "atuo", expected a whole number or auto'),
-        ("8", 'found "8", a text, expected a whole number or auto: remove the quotes'),
+        ("8", 'found "8", a string, expected a whole number or auto: remove the quotes'),
         (2.5, "found 2.5, expected a whole number or auto"),
         (True, "found true, expected a whole number or auto"),
         (None, "found null, expected a whole number or auto: leave the key out for the default, 8"),
@@ -146,9 +146,10 @@ def test_a_job_that_fits_with_smaller_micro_batches_gets_no_warning() -> None:
         "resources": {"gpusPerNode": 1},
         "output": {"uri": "s3://models/x"},
     }
+    model = KnownModel(config=QWEN_7B)
 
-    told = [str(it) for it in check_job(spec, model=QWEN_7B, gpu_bytes=24 * GIB).problems]
-    small = [str(it) for it in check_job(spec, model=QWEN_7B, gpu_bytes=12 * GIB).problems]
+    told = [str(it) for it in check_job(spec, model=model, gpu_bytes=24 * GIB).problems]
+    small = [str(it) for it in check_job(spec, model=model, gpu_bytes=12 * GIB).problems]
 
     assert not [it for it in told if "needs an estimated" in it]
     assert [it for it in small if "spec.config: needs an estimated" in it]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from finetune_spec.config import Context, check_config, read_config
-from finetune_spec.job import check_job
+from finetune_spec.job import KnownModel, check_job
 from finetune_spec.memory import estimate_memory, parse_model
 from finetune_spec.memory.micro_batch import SHARE
 from finetune_spec.quantities import render_bytes
@@ -192,7 +192,7 @@ def test_the_advice_is_a_warning_at_apply_if_the_model_is_known() -> None:
     }  # fmt: skip
     del spec["config"]["dtype"]
 
-    known = check_job(spec, model=SEVEN_BILLION, gpu_bytes=80 * GIB).problems
+    known = check_job(spec, model=KnownModel(config=SEVEN_BILLION), gpu_bytes=80 * GIB).problems
     unknown = check_job(spec).problems
 
     assert all(problem.is_warning for problem in known)

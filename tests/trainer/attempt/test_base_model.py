@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The supervisor refuses a base model that cannot be trained, without importing torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from finetune_contract.outcome import Category, Outcome
 from finetune_trainer.attempt import supervisor
+from finetune_trainer.inputs.hub.fetching import OFFLINE_VARIABLES
 from finetune_trainer.plan import packages
-from support.model_folders import LLAMA, POINTER, a_model
+from support.model_folders import LLAMA, POINTER, a_model, tensors_of, write_weights
+from trainer.hub_files import FileHub, serve
 from trainer.runs import a_folder, a_run
 
 
@@ -50,7 +53,8 @@ def ending(tmp_path: Path, model: str, **config: object) -> Outcome:
         pytest.param(
             lambda folder: (folder / "adapter_config.json").write_text("{}"),
             "ModelNotFound",
-            "the folder contains an adapter (adapter_config.json), which is not a model on its own",
+            "the directory contains an adapter (adapter_config.json), which is not a model on its "
+            "own",
             id="an adapter",
         ),
     ],
@@ -127,3 +131,61 @@ def test_a_model_in_a_store_is_checked_before_it_is_downloaded(
     assert failure is not None
     assert failure.reason == "ModelDamaged"
     assert fetched == []
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileHub]:
+    """A stub of the hub on 127.0.0.1, and an empty cache."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for name in OFFLINE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    with serve() as stub:
+        yield stub
+
+
+def wrapped(folder: Path) -> None:
+    names = {f"_orig_mod.{name}": shape for name, shape in tensors_of().items()}
+    write_weights(folder / "model.safetensors", names)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "config", "sentence", "remedy"),
+    [
+        pytest.param(
+            wrapped,
+            {},
+            "contain _orig_mod, such as _orig_mod.lm_head.weight: the model was saved wrapped in "
+            "torch.compile",
+            "if the repository is not yours, name another model, or set model_revision",
+            id="a damaged model",
+        ),
+        pytest.param(
+            lambda folder: None,
+            {"use_peft": True, "lora_target_modules": ["qkv", "Wo"]},
+            "the model has none of qkv, Wo: it has q_proj, k_proj, v_proj, o_proj",
+            "lora_target_modules",
+            id="a sound model, and targets of another",
+        ),
+    ],
+)
+def test_a_model_of_the_hub_is_checked_before_it_is_downloaded(
+    tmp_path: Path,
+    hub: FileHub,
+    spoil: Callable[[Path], object],
+    config: Mapping[str, object],
+    sentence: str,
+    remedy: str,
+) -> None:
+    spoil(a_model(tmp_path / "model", {**LLAMA, "model_type": "of-its-own"} if config else LLAMA))
+    hub.add("acme/tiny", tmp_path / "model")
+
+    # The address of the hub comes from the config.
+    found = ending(tmp_path, "acme/tiny", env={"HF_ENDPOINT": hub.endpoint}, **config).failure
+
+    assert found is not None
+    assert found.phase == "Fetching"
+    assert found.category is Category.USER
+    assert sentence in found.message
+    assert remedy in found.remedy
+    assert hub.gets("model.safetensors") == []

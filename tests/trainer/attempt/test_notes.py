@@ -135,6 +135,48 @@ def test_a_run_that_would_omit_too_many_rows_fails_before_training(
         assert "raise max_rows_left_out" in done.words()
 
 
+ANSWER = {"role": "assistant", "content": "At pier 9."}
+LONG = "Where, among all the piers of this harbour and of the next one, is the boat? " * 4
+
+
+@pytest.mark.parametrize(
+    ("cut", "whole", "config"),
+    [
+        pytest.param(
+            {"prompt": LONG, "completion": "At pier 9."}, GOOD[0], {}, id="prompt and completion"
+        ),
+        pytest.param(
+            {
+                "prompt": [{"role": "user", "content": LONG}],
+                "completion": [ANSWER],
+            },
+            {"prompt": [{"role": "user", "content": "Where?"}], "completion": [ANSWER]},
+            {},
+            id="conversations",
+        ),
+        pytest.param(
+            {"messages": [{"role": "user", "content": LONG}, ANSWER]},
+            {"messages": [{"role": "user", "content": "Where?"}, ANSWER]},
+            {"assistant_only_loss": True, "chat_template_path": "chatml"},
+            id="conversations whose answers alone count",
+        ),
+    ],
+)
+def test_answers_that_are_cut_off_completely_count_as_rows_left_out(
+    cut: Any, whole: Any, config: dict[str, Any], tmp_path: Path, tiny_model: Path
+) -> None:
+    done = train(
+        tmp_path, tiny_model, data(tmp_path, [cut] * 5 + [whole] * 3), max_length=128, **config
+    )
+
+    assert done.words().startswith(
+        "TooManyRowsLeftOut: 5 of 8 rows of train would be left out: prompt fills max_length (5)"
+    )
+    assert "raise max_length, or shorten the prompts; to train on the other rows anyway" in (
+        done.words()
+    )
+
+
 def test_a_run_that_was_already_complete_notes_that_nothing_was_trained(
     tmp_path: Path, tiny_model: Path
 ) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from finetune_contract.outcome import Category, Failure
 from finetune_trainer.attempt import fetched
-from finetune_trainer.attempt.starting_adapter import require_adapter_asked_for
 from finetune_trainer.failures.errors import AttemptFailed
 from support.model_folders import (
     LLAMA,
@@ -135,7 +134,7 @@ def described(folder: Path, **changed: Any) -> None:
             lambda folder: an_adapter(folder, base_model_name_or_path="/no/such/base"),
             CONTINUE,
             "ModelNotFound",
-            "the adapter names the base model /no/such/base, a folder that does not exist here",
+            "the adapter names the base model /no/such/base, a directory that does not exist here",
             id="a base of another machine",
         ),
         pytest.param(
@@ -167,6 +166,13 @@ def described(folder: Path, **changed: Any) -> None:
             "InvalidConfig",
             "model_name_or_path: the model is a decoder without its output head (LlamaModel)",
             id="a base without a head",
+        ),
+        pytest.param(
+            lambda folder: an_adapter(folder.parent / "base"),
+            CONTINUE,
+            "ModelNotFound",
+            "the directory contains an adapter of",
+            id="a base that is an adapter too",
         ),
         pytest.param(
             lambda folder: (folder.parent / "base" / "model.safetensors").write_text(POINTER),
@@ -244,19 +250,3 @@ def test_the_ranks_read_checked_options_and_no_other_file(
         "tokenizer.json",
     }
     assert "auto_mapping" not in json.loads(written.read_text())
-
-
-def test_an_adapter_of_the_hub_is_refused_without_the_key(tmp_path: Path) -> None:
-    with pytest.raises(AttemptFailed) as caught:
-        require_adapter_asked_for("acme/adapter", an_adapter(tmp_path))
-
-    failure = caught.value.failure
-    assert failure.message.endswith("not a model on its own (model_name_or_path: acme/adapter)")
-    assert "set adapter_as_model: continue to train this adapter further" in failure.remedy
-
-
-@pytest.mark.parametrize("folder", [None, "model"], ids=["offline", "a model"])
-def test_a_model_of_the_hub_is_no_adapter(tmp_path: Path, folder: str | None) -> None:
-    a_model(tmp_path / "model")
-
-    require_adapter_asked_for("acme/model", None if folder is None else tmp_path / folder)

@@ -55,7 +55,7 @@ BEYOND_THE_PARSER: Mapping[str, Then] = {
     "check_packing": Then.STOPS,
     "check_padding_free": Then.STOPS,
     "check_streaming": Then.STOPS,
-    # TRL splits only a mixture; we split any data set.
+    # TRL splits only a mixture; we split any dataset.
     "check_split_of_stream": Then.SILENT,
     "check_said_twice": Then.OURS,
     "check_splits_of_mixture": Then.STOPS,

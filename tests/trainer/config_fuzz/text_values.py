@@ -12,7 +12,7 @@ class Values:
 
     typical: tuple[Any, ...]
     wrong: tuple[Any, ...] = ()
-    """Of the right type, but invalid for the key."""
+    """Values of the right type that are invalid for the key."""
 
 
 def _any_text(*typical: str) -> Values:

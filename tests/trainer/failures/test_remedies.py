@@ -17,17 +17,17 @@ OF_PEFT = (
     [
         pytest.param(
             ValueError("Specified `attn_implementation='flash_attention_9'` is not supported."),
-            "correct attn_implementation as described in the message, or leave it out",
+            "change attn_implementation as described in the message, or leave it out",
             id="a key in quotes",
         ),
         pytest.param(
             ValueError("--load_best_model_at_end requires the save and eval strategy to match"),
-            "correct load_best_model_at_end as described in the message, or leave it out",
+            "change load_best_model_at_end as described in the message, or leave it out",
             id="an option",
         ),
         pytest.param(
             ValueError("fp16 and bf16 mixed precision: per_device_eval_batch_size, eval_steps"),
-            "correct per_device_eval_batch_size and eval_steps as described in the message, or "
+            "change per_device_eval_batch_size and eval_steps as described in the message, or "
             "leave them",
             id="several keys",
         ),
@@ -63,4 +63,4 @@ def test_an_objection_of_a_library_is_reported_with_the_keys_to_change(
 def test_words_of_a_sentence_are_not_mistaken_for_keys() -> None:
     failure = classify(ValueError("the packing of datasets needs a seed"), Stage.MODEL)
 
-    assert "correct" not in failure.remedy
+    assert "described" not in failure.remedy

@@ -61,7 +61,7 @@ def test_a_missing_template_file_is_refused_with_the_nearest_one(tmp_path: Path)
         fetch(str(tmp_path / "chta.jinja"), tmp_path / "inputs")
 
     assert caught.value.failure.reason == "ChatTemplateNotFound"
-    assert "did you mean chat.jinja?" in caught.value.failure.remedy
+    assert caught.value.failure.remedy == f"set chat_template_path to {tmp_path}/chat.jinja"
 
 
 def _artifact(trained: Trained) -> Path:

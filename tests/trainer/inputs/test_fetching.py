@@ -81,7 +81,7 @@ def test_a_missing_path_names_its_neighbours(tmp_path: Path) -> None:
     failure = caught.value.failure
     assert (failure.category, failure.reason) == (Category.USER, "DatasetNotFound")
     assert "windrsoe" in failure.message
-    assert "did you mean windrose?" in failure.remedy
+    assert failure.remedy == f"set dataset_name to {tmp_path}/data/windrose"
 
 
 def test_a_directory_without_a_model_is_refused_with_its_contents(tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_a_store_without_credentials_is_reported_in_one_sentence(tmp_path: Path)
     ("name", "expected"),
     [
         pytest.param("hf://org/model", "org/model", id="model"),
-        pytest.param("hf://datasets/org/data", "org/data", id="data set"),
-        pytest.param("hf://datasets/org/data/", "org/data", id="all of a data set"),
+        pytest.param("hf://datasets/org/data", "org/data", id="dataset"),
+        pytest.param("hf://datasets/org/data/", "org/data", id="all of a dataset"),
         pytest.param(
             "hf://datasets/org/data@v1/train.jsonl",
             "hf://datasets/org/data@v1/train.jsonl",

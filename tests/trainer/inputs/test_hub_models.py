@@ -15,7 +15,9 @@ from finetune_contract.outcome import Category
 from finetune_trainer.exchange.rank_results import RankResult
 from finetune_trainer.failures.errors import AttemptFailed, Interrupted
 from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.inputs import hub_model
 from finetune_trainer.inputs.hub import download, process
+from finetune_trainer.inputs.hub.bounded import HubSilent
 from finetune_trainer.inputs.hub.fetching import HubModel, fetch_from_hub
 from finetune_trainer.supervision import launching
 from trainer import in_process
@@ -303,3 +305,36 @@ def test_missing_data_are_reported_before_the_model_is_downloaded(
 
     assert trained.words().startswith("DatasetNotFound")
     assert files.requests == []
+
+
+def test_a_model_whose_parts_the_hub_did_not_send_is_checked_after_its_download(
+    tiny_model: Path,
+    dialogues: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: FileHub,
+    environment: Mapping[str, str],
+) -> None:
+    files.add("org/tiny", tiny_model)
+    weights = files.repositories["org/tiny"]["model.safetensors"]
+    names = weights.replace(b'"model.layers.', b'"_orig_mod.rs.')
+    files.repositories["org/tiny"] = {
+        **files.repositories["org/tiny"],
+        "model.safetensors": names,
+    }
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HF_HOME", "HF_ENDPOINT"):
+        monkeypatch.setenv(name, environment[name])
+
+    def look(*asked: Any) -> Any:
+        raise HubSilent(str(asked[0]))
+
+    monkeypatch.setattr(hub_model, "look_at_repository", look)
+
+    trained = in_process.train(tmp_path, Path("org/tiny"), dialogues)
+
+    assert trained.words().startswith("ModelDamaged")
+    assert trained.outcome.failure is not None
+    assert trained.outcome.failure.phase == "Checking"
+    assert files.gets("model.safetensors") == ["GET model.safetensors"]

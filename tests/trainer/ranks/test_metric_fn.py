@@ -92,7 +92,7 @@ def test_a_missing_function_is_reported_before_the_model_is_loaded(
     done = judged(tmp_path, tiny_model, data, GOOD, metric_fn="judge.py:scor")
 
     assert "judge.py has no function scor; there is score" in done.words()
-    assert "did you mean judge.py:score?" in done.words()
+    assert "set metric_fn to judge.py:score" in done.words()
 
 
 def test_without_answers_the_run_is_refused_as_having_nothing_to_evaluate(
@@ -125,8 +125,8 @@ def test_a_resumed_run_has_the_metric_of_an_uninterrupted_one(
         pytest.param(
             "juge.py:score",
             {"judge.py": "def score(outputs): ..."},
-            "there is no juge.py next to the data; there is judge.py | correct metric_fn: did "
-            "you mean judge.py?",
+            "there is no juge.py next to the data; there is judge.py | set metric_fn to "
+            "judge.py:score",
             id="no such file",
         ),
         pytest.param(
@@ -184,7 +184,7 @@ def test_a_function_that_cannot_be_found_is_reported(
         pytest.param("{'a': True}", "returned True for a, expected a number", id="a truth"),
         pytest.param("{'a': float('nan')}", "returned nan for a, expected a number", id="NaN"),
         pytest.param("{'a': [1]}", "returned a list for a, expected a number", id="a list"),
-        pytest.param("{1: 1}", "returned a value named 1, expected a text", id="no name"),
+        pytest.param("{1: 1}", "returned a value named 1, expected a string", id="no name"),
         pytest.param(
             "{'loss': 1}", "named loss, which is reserved for the evaluation", id="TRL's own"
         ),

@@ -2,6 +2,7 @@
 """Downloads a job's results to this machine, through a pod that may read its store."""
 
 import json
+import shlex
 import tarfile
 from pathlib import Path
 
@@ -28,9 +29,11 @@ def download(kubectl: Kubectl, job: Body, folder: Path) -> None:
     if not (artifact := job.get("status", {}).get("artifact")):
         raise Refused(f"{name} has published nothing", NO_INPUT)
     if (batch_job := _newest_batch_job(kubectl, job)) is None:
+        # To be pasted: a status may contain any text.
+        command = shlex.join(["finetune", "download", "--", artifact["uri"], str(folder)])
         raise Refused(
             f"{name} has no batch Job left whose account can read its store; with your own "
-            f"credentials: finetune download {artifact['uri']} {folder}"
+            f"credentials: {command}"
         )
     manifest = json.dumps(results_pod.build_pod(job, batch_job))
     pod = kubectl.run("create", "-f", "-", "-o", "name", given=manifest).strip()
@@ -42,8 +45,9 @@ def download(kubectl: Kubectl, job: Body, folder: Path) -> None:
 
 
 def _newest_batch_job(kubectl: Kubectl, job: Body) -> Body | None:
-    """A job with published results has had an attempt."""
-    *_, newest = job_texts.batch_jobs(job)
+    *_, newest = "", *job_texts.batch_jobs(job)
+    if not newest:
+        return None
     printed = kubectl.run("get", "jobs.batch", newest, "--ignore-not-found", "-o", "json")
     found: Body | None = parse_json(printed.encode()) if printed else None
     return found

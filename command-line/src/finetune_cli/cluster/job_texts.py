@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Texts about a job, from its status. No I/O here."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from finetune_contract.printable import indented, on_one_line
 from finetune_trainer.progress.progress_line import render_known
 
 Body = Mapping[str, Any]
+
+_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 SUCCEEDED, FAILED = "Succeeded", "Failed"
 
@@ -120,8 +123,11 @@ def answers(job: Body) -> list[str]:
 
 
 def batch_jobs(job: Body) -> list[str]:
-    """The names of its attempts' batch Jobs, the newest last."""
-    return [str(attempt["name"]) for attempt in status_of(job).get("attempts", ())]
+    """The names of its attempts' batch Jobs, the newest last. They become arguments of kubectl, and
+    a status can be edited by hand.
+    """
+    names = (str(attempt["name"]) for attempt in status_of(job).get("attempts", ()))
+    return [name for name in names if _OBJECT_NAME.fullmatch(name)]
 
 
 def pod_to_read(job: Body, pods: Sequence[Body]) -> str | None:

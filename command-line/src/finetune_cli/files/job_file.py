@@ -117,5 +117,5 @@ def _refusal(name: str, mistakes: list[Found]) -> AttemptFailed:
     return attempt_failed(
         Reason.INVALID_JOB,
         "\n".join(one.told_in(name) for one in mistakes),
-        f"correct {name}; `finetune validate {name}` checks it again",
+        f"change {name} as each line describes; `finetune validate {name}` checks it again",
     )

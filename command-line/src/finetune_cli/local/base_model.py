@@ -6,11 +6,14 @@ from dataclasses import replace
 
 from finetune_contract.reasons import Reason
 from finetune_spec.base_model import check_base_model
+from finetune_spec.base_model.damage import remedy_of
 from finetune_spec.base_model.files import find_damage
 from finetune_spec.base_model.tokens import advise_on_tokens
 from finetune_spec.config import Context, Problem, SftConfig, check_config
+from finetune_spec.config.problem import change_as_described
 from finetune_spec.job import CONFIG_PATH
 from finetune_trainer.failures.errors import attempt_failed
+from finetune_trainer.inputs.hub_model import is_on_hub
 from finetune_trainer.inputs.model_facts import SeenModel
 
 _KEY = "model_name_or_path"
@@ -27,7 +30,8 @@ def check_model(
     files = seen.files
     if files is not None and (damage := find_damage(files, seen.config)) is not None:
         path = f"{CONFIG_PATH}.{config.name(_KEY)}"
-        raise attempt_failed(damage.reason, f"{path}: {damage.message} ({name})", damage.remedy)
+        remedy = remedy_of(damage, on_hub=is_on_hub(name))
+        raise attempt_failed(damage.reason, f"{path}: {damage.message} ({name})", remedy)
     context = replace(context, model=seen.config)
     found = (*_mistakes(check_config(config, context)), *_of_model(config, context, seen))
     problems = tuple(replace(it, path=f"{CONFIG_PATH}.{it.path}") for it in found)
@@ -36,7 +40,7 @@ def check_model(
         raise attempt_failed(
             Reason.INVALID_CONFIG,
             "; ".join(str(problem) for problem in mistakes),
-            f"correct {', '.join(dict.fromkeys(problem.path for problem in mistakes))}",
+            change_as_described(problem.path for problem in mistakes),
         )
     return problems
 

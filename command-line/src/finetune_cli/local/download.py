@@ -15,7 +15,6 @@ from finetune_cli.terminal.exits import NO_INPUT, Refused
 from finetune_cli.terminal.new_folder import require_new
 from finetune_cli.terminal.output import tell, while_read
 from finetune_contract import layout
-from finetune_contract.codec import read
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import ExitCode
 from finetune_contract.printable import on_one_line
@@ -85,11 +84,11 @@ class _Published:
     store: Store
     manifest: ArtifactManifest
     merged: ArtifactManifest | None
-    """Of the merged model, if a complete one is next to the adapter."""
+    """The manifest of the merged model, if a complete one is next to the adapter."""
 
     @property
     def manifests(self) -> Mapping[str, ArtifactManifest]:
-        """By their locations in the run; the run's own last."""
+        """Manifests by their locations in the run; the run's own is last."""
         others = {} if self.merged is None else {layout.MERGED: self.merged}
         return {**others, layout.MANIFEST: self.manifest}
 
@@ -108,7 +107,7 @@ def _find_run(uri: str, environment: Mapping[str, str]) -> _Published | None:
     pointer = _ask_for(open_store(uri, environment), layout.LATEST)
     if pointer is None:
         return None
-    run_id = read(Pointer, pointer, layout.LATEST).run_id
+    run_id = Pointer.from_json(pointer, layout.LATEST).run_id
     return _read_run(open_store(locations.join(uri, run_id), environment))
 
 

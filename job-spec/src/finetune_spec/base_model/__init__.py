@@ -14,6 +14,7 @@ files      the files of a model: LFS pointers, other formats, missing files
 tensors    the tensors in the headers of its weights: missing, unknown and prefixed ones
 adapters   an adapter in place of a model: its config, of which only supported options are kept
 adapter_fit   whether an adapter fits the config, its file and its base model
+headers    the header of a safetensors file, and the index of several
 tokens     a tokenizer with more tokens than the embedding has rows
 
 All input comes from a hub or a bucket and is untrusted. No I/O here.

@@ -27,7 +27,7 @@ _HALF = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_([AB])\.weight")
 _PART = re.compile(r".+\.(lora_\w+|token_adapter\.trainable_tokens_\w+)(\.\w+)?")
 """The tensors of a LoRA: matrices, those of an embedding, DoRA's magnitudes, rows of tokens."""
 
-_AGAIN = "upload the complete folder that PEFT's save_pretrained wrote"
+_AGAIN = "upload the complete directory that PEFT's save_pretrained wrote"
 
 
 def settings_of(adapter: Adapter, config: SftConfig) -> Mapping[str, Any]:

@@ -274,7 +274,7 @@ def _broken(option: str, value: Any, words: str) -> UnusableAdapter:
         Damage(
             reason=Reason.MODEL_DAMAGED,
             message=f"adapter_config.json has {option}: {quoted(value)}, expected {words}",
-            remedy="upload the complete folder that PEFT's save_pretrained wrote",
+            remedy="upload the complete directory that PEFT's save_pretrained wrote",
         )
     )
 

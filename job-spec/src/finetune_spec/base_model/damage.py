@@ -19,6 +19,16 @@ class Damage:
     remedy: str
 
 
+def remedy_of(damage: Damage, *, on_hub: bool) -> str:
+    """Also for users who cannot change the model's files."""
+    if not on_hub or damage.reason is not Reason.MODEL_DAMAGED:
+        return damage.remedy
+    return (
+        f"{damage.remedy}; if the repository is not yours, name another model, or set "
+        "model_revision to a commit without this problem"
+    )
+
+
 def listed(names: Collection[str]) -> str:
     """The first names, and the number of the others."""
     shown = [f"{name:.100}" for name in list(names)[:_NAMED]]

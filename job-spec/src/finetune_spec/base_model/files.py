@@ -27,6 +27,9 @@ PICKLED_INDEX = "pytorch_model.bin.index.json"
 TOKENIZER = "tokenizer.json"
 SENTENCEPIECE = "tokenizer.model"
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""The beginning of a Git LFS pointer."""
+
 LOADED = (SAFETENSORS, INDEX, PICKLED, PICKLED_INDEX)
 """Every directory that transformers loads weights from has one of these."""
 
@@ -57,8 +60,12 @@ class ModelFiles:
     """The name of the index, if it could be read."""
     indexed: Collection[str] = ()
     """The files that the index names."""
+    tensors: Collection[str] = ()
+    """The names of all tensors, from the headers, or else from the index; empty if unknown."""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Every tensor by its name; empty if not all headers could be read."""
+    embedding: tuple[int, ...] = ()
+    """The shape of the embedding, if only the header of its file was read."""
     adapter_base: str | None = None
     """The base model in an adapter's config; None without an adapter."""
     added_tokens: Mapping[str, int] = field(default_factory=dict)
@@ -68,6 +75,13 @@ class ModelFiles:
     def modules(self) -> tuple[str, ...]:
         """The names of its matrices."""
         return tensors.modules_in(self.shapes)
+
+    @property
+    def embedding_rows(self) -> int | None:
+        """The number of tokens that the embedding has rows for, if known."""
+        if self.shapes:
+            return tensors.embedding_rows(self.shapes)
+        return self.embedding[0] if len(self.embedding) == 2 else None
 
 
 FileRule = Callable[[ModelFiles, Mapping[str, Any]], Damage | None]
@@ -88,7 +102,7 @@ def when_pointers(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None
         reason=Reason.MODEL_DAMAGED,
         message=f"{listed(names)} {are}, not the content: the repository was cloned without Git "
         "LFS",
-        remedy="run git lfs install and git lfs pull in the clone, and upload the folder again",
+        remedy="run git lfs install and git lfs pull in the clone, and upload the directory again",
     )
 
 
@@ -99,8 +113,8 @@ def when_adapter(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
     base = f" of {quoted(files.adapter_base)}" if files.adapter_base else ""
     return Damage(
         reason=Reason.MODEL_NOT_FOUND,
-        message=f"the folder contains an adapter{base} ({ADAPTER_CONFIG}), which is not a model on "
-        "its own",
+        message=f"the directory contains an adapter{base} ({ADAPTER_CONFIG}), which is not a "
+        "model on its own",
         remedy=HOW_TO_TRAIN,
     )
 
@@ -113,7 +127,7 @@ def when_other_format(files: ModelFiles, config: Mapping[str, Any]) -> Damage | 
             reason=Reason.MODEL_DAMAGED,
             message=f"the model has {len(shards)} weights files such as {min(shards)}, but the "
             f"index {INDEX} is missing",
-            remedy="upload the complete folder, including the index",
+            remedy="upload the complete directory, including the index",
         )
     for ending, words in _OTHER_FORMATS.items():
         if found := sorted(name for name in files.names if name.endswith(ending)):
@@ -135,7 +149,7 @@ def when_shards_missing(files: ModelFiles, config: Mapping[str, Any]) -> Damage 
         reason=Reason.MODEL_DAMAGED,
         message=f"{len(missing)} of the {len(files.indexed)} files that {files.index} names are "
         f"missing: {listed(missing)}",
-        remedy="upload the complete folder again",
+        remedy="upload the complete directory again",
     )
 
 
@@ -151,9 +165,9 @@ def when_broken(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
 
 def when_tensors(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
     # A classifier has no head by design: its kind is reported instead.
-    if not files.shapes or is_of_another_kind(config):
+    if not files.tensors or is_of_another_kind(config):
         return None
-    return tensors.find_damage(files.shapes, config)
+    return tensors.find_damage(files.tensors, files.embedding_rows, config)
 
 
 RULES: tuple[FileRule, ...] = (

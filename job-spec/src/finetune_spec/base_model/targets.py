@@ -106,6 +106,11 @@ def check_tied_embeddings(config: SftConfig, model: Mapping[str, Any]) -> Iterat
         )
 
 
+def without_numbers(modules: Collection[str]) -> tuple[str, ...]:
+    """The different names, with 0 for every number of a layer or an expert."""
+    return tuple(dict.fromkeys(_NUMBER.sub("0", name) for name in modules))
+
+
 def _check_expression(config: SftConfig, model: Architecture | None) -> Iterator[Problem]:
     if model is None or model.experts is not None:
         return
@@ -137,7 +142,7 @@ def _known_architecture(model: Mapping[str, Any]) -> Architecture | None:
 def _names(architecture: Architecture | None, modules: Collection[str]) -> Sequence[str]:
     """The complete names of the matrices, with 0 for every number; empty if unknown."""
     if modules:
-        return tuple(dict.fromkeys(_NUMBER.sub("0", name) for name in modules))
+        return without_numbers(modules)
     if architecture is None or architecture.experts is not None:
         return ()
     layers = [architecture.layer_of(0, linear) for linear in architecture.linears]

@@ -7,7 +7,7 @@ known for the families of `memory.families`; for others transformers reports the
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from finetune_contract.reasons import Reason
@@ -37,9 +37,13 @@ _PREFIXES: Mapping[str, str] = {
 """The same for prefixes of all names."""
 
 
-def find_damage(shapes: Shapes, config: Mapping[str, Any]) -> Damage | None:
-    """Why a model with these tensors would not be trained from its saved weights."""
-    return _wrapped(shapes) or _unfit(shapes, config)
+def find_damage(
+    names: Collection[str], rows: int | None, config: Mapping[str, Any]
+) -> Damage | None:
+    """Why a model with these tensors would not be trained from its saved weights. `rows` are those
+    of the embedding, if known.
+    """
+    return _wrapped(names) or _unfit(names, rows, config)
 
 
 def modules_in(shapes: Shapes) -> tuple[str, ...]:
@@ -52,19 +56,22 @@ def embedding_rows(shapes: Shapes) -> int | None:
     """The number of tokens that the embedding has rows for; None if it is not among these
     tensors.
     """
-    ends = tuple(f"{name}.weight" for name in EMBEDDINGS)
-    rows = [shape[0] for name, shape in shapes.items() if len(shape) == 2 and name.endswith(ends)]
+    rows = [shape[0] for name, shape in shapes.items() if len(shape) == 2 and is_embedding(name)]
     return rows[0] if len(rows) == 1 else None
 
 
-def _wrapped(shapes: Shapes) -> Damage | None:
+def is_embedding(name: str) -> bool:
+    return name.endswith(tuple(f"{each}.weight" for each in EMBEDDINGS))
+
+
+def _wrapped(names: Collection[str]) -> Damage | None:
     for part, words in _WRAPPERS.items():
-        wrapped = [name for name in shapes if part in name.split(".")]
+        wrapped = [name for name in names if part in name.split(".")]
         if wrapped:
             return _saved_wrapped(wrapped, part, words)
     for prefix, words in _PREFIXES.items():
-        if all(name.startswith(prefix) for name in shapes):
-            return _saved_wrapped(list(shapes), prefix.rstrip("."), words)
+        if all(name.startswith(prefix) for name in names):
+            return _saved_wrapped(list(names), prefix.rstrip("."), words)
     return None
 
 
@@ -75,11 +82,11 @@ def _saved_wrapped(names: list[str], part: str, words: str) -> Damage:
         message=f"the names of {len(names)} of the model's tensors contain {part}, such as "
         f"{min(names):.100}: the model was saved wrapped in {wrapper}, and these tensors "
         "would be skipped and initialized randomly",
-        remedy=f"{remedy}, and upload the folder again",
+        remedy=f"{remedy}, and upload the directory again",
     )
 
 
-def _unfit(shapes: Shapes, config: Mapping[str, Any]) -> Damage | None:
+def _unfit(names: Collection[str], rows: int | None, config: Mapping[str, Any]) -> Damage | None:
     """Only for a known text family whose files are not quantized."""
     if isinstance(config.get("text_config"), Mapping) or method_of(config) is not None:
         return None
@@ -89,7 +96,7 @@ def _unfit(shapes: Shapes, config: Mapping[str, Any]) -> Damage | None:
         return None
     if not model.is_known:
         return None
-    missing = [*_missing(shapes, model)]
+    missing = [*_missing(names, model)]
     if missing:
         plural = "s" * (len(missing) > 1)
         return Damage(
@@ -99,7 +106,6 @@ def _unfit(shapes: Shapes, config: Mapping[str, Any]) -> Damage | None:
             remedy="upload the complete model as save_pretrained writes it, with all layers and "
             "the language modeling head",
         )
-    rows = embedding_rows(shapes)
     if rows is None or rows == model.vocabulary:
         return None
     return Damage(
@@ -111,18 +117,16 @@ def _unfit(shapes: Shapes, config: Mapping[str, Any]) -> Damage | None:
     )
 
 
-def _missing(shapes: Shapes, model: Architecture) -> Iterator[str]:
+def _missing(names: Collection[str], model: Architecture) -> Iterator[str]:
     """Compares the ends of the names: the part before `layers` differs between releases."""
     there = {
-        (int(match[1]), match[2])
-        for name in shapes
-        if (match := _IN_LAYER.search(name)) is not None
+        (int(match[1]), match[2]) for name in names if (match := _IN_LAYER.search(name)) is not None
     }
-    if not any(name.endswith(f"{end}.weight") for name in shapes for end in EMBEDDINGS):
+    if not any(is_embedding(name) for name in names):
         yield "the embedding"
     for number in range(model.layers):
         for linear in model.linears:
             if (number, f"{linear.name}.weight") not in there:
                 yield f"{model.layer_of(number, linear)}.weight"
-    if model.head and not any(name.endswith(_HEADS) for name in shapes):
+    if model.head and not any(name.endswith(_HEADS) for name in names):
         yield "lm_head.weight"

@@ -7,7 +7,6 @@ Some published models have this, and train as long as no text contains such a to
 from collections.abc import Iterator
 
 from finetune_spec.base_model.files import ModelFiles
-from finetune_spec.base_model.tensors import embedding_rows
 from finetune_spec.config.parse.sft_config import MODEL, SftConfig
 from finetune_spec.config.problem import Problem, quoted, warning
 
@@ -16,7 +15,7 @@ _NAMED = 5
 
 def find_tokens_beyond(files: ModelFiles, vocabulary: int | None) -> list[str]:
     """The tokens without a row; `vocabulary` is config.json's number of rows, if known."""
-    rows = embedding_rows(files.shapes) or vocabulary
+    rows = files.embedding_rows or vocabulary
     if rows is None:
         return []
     return [token for token, place in files.added_tokens.items() if place >= rows]

@@ -3,7 +3,7 @@
 
 import difflib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,9 +44,21 @@ def quoted(value: Any) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
 
 
+def change_as_described(keys: Iterable[str]) -> str:
+    """The remedy for problems whose messages include the correction."""
+    return (
+        f"change {', '.join(dict.fromkeys(keys))} as the message describes; finetune validate "
+        "checks the file without a cluster"
+    )
+
+
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """`, did you mean X?` with the nearest known word, or empty if none is near."""
+    nearest = nearest_of(word, known)
+    return "" if nearest is None else f", did you mean {nearest}?"
+
+
+def nearest_of(word: str, known: Collection[str]) -> str | None:
     if len(word) > _LONGEST_WORD:
-        return ""
-    nearest = difflib.get_close_matches(word, known, n=1)
-    return f", did you mean {nearest[0]}?" if nearest else ""
+        return None
+    return next(iter(difflib.get_close_matches(word, known, n=1)), None)

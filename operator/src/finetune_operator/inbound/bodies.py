@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 
 class BodyTooLarge(ValueError):
-    """A body is larger than the limit for one body."""
+    """A body is larger than the limit for one body, or would be when it is parsed."""
 
 
 class BodyGaveWay(Exception):

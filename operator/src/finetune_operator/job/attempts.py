@@ -4,7 +4,6 @@
 They are the operator's memory of a job: the Jobs themselves may have been deleted long ago.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -21,6 +20,8 @@ from finetune_operator.job.interruptions import (
     parse_interruptions,
     render_interruptions,
 )
+from finetune_operator.job.known_adjustments import read_adjustments
+from finetune_operator.objects.names import is_object_name
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.times import parse_time, render_time
 
@@ -31,8 +32,6 @@ LONGEST_DELAY = timedelta(minutes=5)
 BRIEF = timedelta(minutes=10)
 """An attempt interrupted before this has made almost no progress."""
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-_LONGEST_NAME = 253
 _HIGHEST = 2**31
 """No job can reach this number of attempts."""
 
@@ -110,8 +109,7 @@ def parse_attempts(status: Body) -> tuple[Attempt, ...]:
 
 
 def _is_record(record: Body) -> bool:
-    is_name = len(record["name"]) <= _LONGEST_NAME and _NAME.fullmatch(record["name"])
-    return bool(is_name) and 1 <= record["number"] <= _HIGHEST
+    return is_object_name(record["name"]) and 1 <= record["number"] <= _HIGHEST
 
 
 def render_attempts(attempts: Sequence[Attempt]) -> list[Manifest]:
@@ -251,7 +249,7 @@ def _parse(record: Body) -> Attempt:
         resumed_from_step=record.get("resumedFromStep"),
         steps_lost=record.get("stepsLost"),
         definition=read_definition(record) or "",
-        adjustments=record.get("adjustments", {}),
+        adjustments=read_adjustments(record.get("adjustments")),
         admitted=parse_time(record["admittedTime"]) if "admittedTime" in record else None,
         pods_started=parse_time(record["podsStartTime"]) if "podsStartTime" in record else None,
         gpus=record.get("gpus"),

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The outside world as `reconcile` sees it."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 from finetune_operator.job.observe.observation import Children
 from finetune_operator.job.observe.strays import Strays
 from finetune_operator.objects.names import JobKey
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.reconciled import Writing
+from finetune_spec.job import KnownModel
 
-FindModel = Callable[[Body], Awaitable[Mapping[str, Any] | None]]
-"""Returns the `config.json` of a job's model, quickly, or None."""
+FindModel = Callable[[Body], Awaitable[KnownModel | None]]
+"""Returns the facts of a job's model, quickly, or None."""
 
 
 async def knows_no_model(body: Body) -> None:

@@ -9,9 +9,10 @@ would not do: it stays the same when a newer CRD fills in another default.
 import marshal
 from typing import Any
 
-from finetune_operator.job.spec import KnownModel, ReadSpec, SpecReader, read_spec
+from finetune_operator.job.spec import ReadSpec, SpecReader, read_spec
 from finetune_operator.objects.raw import Body
 from finetune_operator.settings import Settings
+from finetune_spec.job import KnownModel
 from finetune_spec.pods.passed_on import PREFIX as PASSED_ON
 
 MOST_BYTES = 2 * 1024 * 1024
@@ -31,7 +32,7 @@ class KnownSpecs:
         self._known: dict[tuple[bytes, Settings], ReadSpec] = {}
         """In order of their last use."""
 
-    def read(self, body: Body, settings: Settings, model: KnownModel = None) -> ReadSpec:
+    def read(self, body: Body, settings: Settings, model: KnownModel | None = None) -> ReadSpec:
         """A `SpecReader`."""
         content = _content(body, model)
         if len(content) > LARGEST_BYTES:
@@ -49,7 +50,7 @@ class KnownSpecs:
         return known
 
 
-def _content(body: Body, model: KnownModel) -> bytes:
+def _content(body: Body, model: KnownModel | None) -> bytes:
     """Equal for inputs that `read_spec` treats as equal, including type and order: 1 is not true,
     and problems are reported in the order of the keys.
     """
@@ -60,7 +61,7 @@ def _content(body: Body, model: KnownModel) -> bytes:
         metadata["namespace"],
         metadata.get("annotations"),
         labels,
-        model,
+        model and (model.config, model.damage, model.modules),
     )
     # Version 0 has no references, so equal values have equal bytes.
     return marshal.dumps(read, 0)

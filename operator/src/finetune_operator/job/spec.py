@@ -20,7 +20,7 @@ from finetune_operator.objects.raw import Body
 from finetune_operator.settings import Settings
 from finetune_spec.config import Problem, SftConfig
 from finetune_spec.config.bounds import find_beyond
-from finetune_spec.job import CheckedSpec, check_job, estimate_job
+from finetune_spec.job import CheckedSpec, KnownModel, check_job, estimate_job
 from finetune_spec.pods import check_passed_on
 from finetune_spec.pods.passed_on import is_of_passed_on
 
@@ -96,10 +96,7 @@ class ReadSpec:
     estimated_memory_bytes: int | None
 
 
-KnownModel = Mapping[str, Any] | None
-"""The `config.json` of a job's model, if known."""
-
-SpecReader = Callable[[Body, Settings, KnownModel], ReadSpec]
+SpecReader = Callable[[Body, Settings, KnownModel | None], ReadSpec]
 
 
 def key_of(body: Body) -> JobKey:
@@ -155,13 +152,15 @@ def is_redefined(body: Body) -> bool:
     return known is not None and not is_same_definition(known, definition_of(body["spec"]))
 
 
-def check_body(body: Body, settings: Settings, model: KnownModel = None) -> tuple[Problem, ...]:
+def check_body(
+    body: Body, settings: Settings, model: KnownModel | None = None
+) -> tuple[Problem, ...]:
     """All errors and warnings of a raw job."""
     checked = _check_spec(body, settings, model)
     return (*checked.problems, *_check_rails(body, settings, checked))
 
 
-def _check_spec(body: Body, settings: Settings, model: KnownModel) -> CheckedSpec:
+def _check_spec(body: Body, settings: Settings, model: KnownModel | None) -> CheckedSpec:
     checked = check_job(
         body["spec"],
         trainer_image=settings.trainer_image,
@@ -187,7 +186,7 @@ def is_of_open_part(problem: Problem) -> bool:
     return problem.path.startswith(open_parts) or is_of_passed_on(problem)
 
 
-def read_spec(body: Body, settings: Settings, model: KnownModel = None) -> ReadSpec:
+def read_spec(body: Body, settings: Settings, model: KnownModel | None = None) -> ReadSpec:
     """Depends on the spec, the annotations, the namespace, the settings and the model only."""
     spec = body["spec"]
     checked = _check_spec(body, settings, model)
@@ -207,7 +206,7 @@ def read_spec(body: Body, settings: Settings, model: KnownModel = None) -> ReadS
 def parse_job(
     body: Body,
     settings: Settings,
-    model: KnownModel = None,
+    model: KnownModel | None = None,
     read: SpecReader = read_spec,
 ) -> FineTuneJob:
     """`read` is `read_spec`, or a cache of it."""
@@ -215,7 +214,9 @@ def parse_job(
     said, status = read(body, settings, model), body.get("status", {})
     wrong = [problem for problem in said.problems if not problem.is_warning]
     mistakes = [*wrong, *said.refused]
-    is_rejected = bool(mistakes) and not is_accepted_as(status, said.definition)
+    # A spec beyond the bounds was not read: no status, edited by hand or not, makes it accepted.
+    is_known = said.is_bounded and is_accepted_as(status, said.definition)
+    is_rejected = bool(mistakes) and not is_known
     # An accepted spec stays accepted: the API server locks it, and a newer operator's stricter
     # checks must not stop a running attempt. Unlocked parts are checked again, and the guard rails
     # apply to every attempt that is about to start.

@@ -6,7 +6,7 @@ in threads and walks each body twice, which takes three times as long as the req
 """
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from copy import copy
 from typing import Any
 from urllib.parse import urlencode
@@ -24,7 +24,7 @@ from finetune_operator.kube.pages import (
     parse_page,
 )
 from finetune_operator.objects.large import as_kept
-from finetune_operator.objects.names import OPERATOR, Resource
+from finetune_operator.objects.names import OPERATOR, Resource, is_object_name
 from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry import metrics
 
@@ -78,7 +78,7 @@ class KubeApi:
         await self._session.close()
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Body:
-        return await self._request("GET", resource, resource.path(namespace, name))
+        return await self._request("GET", resource, _path_of(resource, namespace, name))
 
     async def list_all(
         self,
@@ -88,7 +88,7 @@ class KubeApi:
         *,
         field_selector: str = "",
         metadata_only: bool = False,
-    ) -> AsyncIterator[Body]:
+    ) -> AsyncGenerator[Body, None]:
         """The objects of one namespace or of all, page by page."""
         accept = JSON_METADATA if metadata_only else JSON
         selectors = {"labelSelector": selector, "fieldSelector": field_selector}
@@ -119,7 +119,7 @@ class KubeApi:
     async def replace(self, resource: Resource, body: Body) -> Body:
         """Replaces exactly the version that was read."""
         metadata = body["metadata"]
-        path = resource.path(metadata.get("namespace"), metadata["name"])
+        path = _path_of(resource, metadata.get("namespace"), metadata["name"])
         return await self._request("PUT", resource, f"{path}?fieldManager={OPERATOR}", body)
 
     async def delete(
@@ -127,7 +127,7 @@ class KubeApi:
     ) -> None:
         """Deletes exactly this object; `policy` decides about the objects it owns."""
         options = {"propagationPolicy": policy, "preconditions": {"uid": uid}}
-        await self._request("DELETE", resource, resource.path(namespace, name), options)
+        await self._request("DELETE", resource, _path_of(resource, namespace, name), options)
 
     async def patch_status(
         self,
@@ -139,7 +139,7 @@ class KubeApi:
     ) -> Body:
         """Merges into the status of exactly this version of the object."""
         metadata = body["metadata"]
-        path = resource.path(metadata["namespace"], metadata["name"])
+        path = _path_of(resource, metadata["namespace"], metadata["name"])
         version = {name: metadata[name] for name in ("uid", "resourceVersion")}
         return await self._request(
             "PATCH",
@@ -222,6 +222,17 @@ async def _read(response: aiohttp.ClientResponse, most_bytes: int | None) -> byt
 
 
 def _allow() -> None: ...
+
+
+def _path_of(resource: Resource, namespace: str | None, name: str) -> str:
+    """
+    Raises:
+        ValueError: no object has this name, and it could lead to another one's path.
+    """
+    for part in (namespace, name):
+        if part is not None and not is_object_name(part):
+            raise ValueError(f"{part[:60]!r} is not the name of an object")
+    return resource.path(namespace, name)
 
 
 def _parse_refusal(status: int, content: bytes) -> ApiError:

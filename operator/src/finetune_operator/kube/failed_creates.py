@@ -2,8 +2,7 @@
 """Finds out why a Job has no pods: only an Event reports a quota or a policy that refuses them."""
 
 from finetune_operator.kube.client import ApiError, KubeApi
-from finetune_operator.kube.pod_events import last_seen
-from finetune_operator.objects.names import EVENTS
+from finetune_operator.kube.events import find_events
 from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry.logs import say
 
@@ -14,12 +13,11 @@ async def find_complaint(api: KubeApi, training_job: Body) -> str:
     The message is only shown to users, so an error blocks nothing.
     """
     metadata = training_job["metadata"]
-    selector = f"involvedObject.uid={metadata['uid']},reason=FailedCreate"
-    listed = api.list_all(EVENTS, "", metadata["namespace"], field_selector=selector)
     try:
-        events = [event async for event in listed]
+        events = await find_events(
+            api, metadata["uid"], metadata["namespace"], "reason=FailedCreate"
+        )
     except ApiError as error:
         say("events not readable", job=metadata["name"], error=error)
         return ""
-    newest = max(events, key=last_seen, default=None)
-    return "" if newest is None else str(newest.get("message", ""))
+    return str(events[0]["message"]) if events else ""

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetches the `config.json` of jobs' models by HTTP from the hub that the platform team sets.
+"""Fetches the `config.json` of jobs' models by HTTP from the hub that the platform team sets, and
+parts of their files.
 
-Only for information shown in advance (memory, context length): a missing model, or a hub that does
-not respond, changes nothing else and blocks nothing. Without a hub no request is made.
+A missing model, or a hub that does not respond, changes nothing and blocks nothing. Without a hub
+no request is made.
 """
 
 import asyncio
@@ -15,9 +16,11 @@ from urllib.parse import quote
 import aiohttp
 
 from finetune_contract.documents import parse_object
+from finetune_operator.kube.model_files import find_files, known_model
 from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry.logs import say
 from finetune_spec.config.parse.sft_config import ADAPTER_BASE, AS_MODEL, MODEL
+from finetune_spec.job import KnownModel
 
 TIMEOUT_SECONDS = 3.0
 """A pass over a job waits no longer than this for its model."""
@@ -59,12 +62,14 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
-    config: Config | None
+    model: KnownModel | None
     good_until: float
 
     @property
     def facts(self) -> int:
-        return _number_of_facts(self.config)
+        if self.model is None:
+            return 1
+        return _number_of_facts(self.model.config) + len(self.model.modules) + 1
 
 
 def model_of(body: Body) -> Model | None:
@@ -88,20 +93,20 @@ class ModelConfigs:
         self._template = template
         self._monotonic = monotonic
         self._answers: dict[Model, _Answer] = {}
-        self._asking: dict[Model, asyncio.Task[Config | None]] = {}
+        self._asking: dict[Model, asyncio.Task[KnownModel | None]] = {}
         self._silent_until = float("-inf")
         self._facts = 0
         """The size of all responses together."""
 
-    async def find(self, body: Body) -> Config | None:
-        """The config of this job's model, or None if unknown."""
+    async def find(self, body: Body) -> KnownModel | None:
+        """The facts of this job's model, or None if unknown."""
         model = model_of(body)
         if self._template is None or model is None:
             return None
         answer = self._answers.get(model)
         if answer is not None and self._monotonic() < answer.good_until:
-            return answer.config
-        stale = None if answer is None else answer.config
+            return answer.model
+        stale = None if answer is None else answer.model
         if self._monotonic() < self._silent_until:
             return stale
         if model not in self._asking:
@@ -110,11 +115,10 @@ class ModelConfigs:
         found = await asyncio.shield(self._asking[model])
         return stale if found is None else found
 
-    async def _ask(self, model: Model, template: str) -> Config | None:
-        config, lasts = None, MISSING_FOR_SECONDS
+    async def _ask(self, model: Model, template: str) -> KnownModel | None:
+        known = None
         try:
-            config = await _fetch(model.url(template))
-            lasts = KNOWN_FOR_SECONDS if config is not None else MISSING_FOR_SECONDS
+            known = await _fetch(model.url(template))
         except (_HubFails, aiohttp.ClientConnectionError, TimeoutError) as error:
             self._silent_until = self._monotonic() + SILENT_FOR_SECONDS
             say("hub does not answer", model=model.name, error=error)
@@ -123,8 +127,11 @@ class ModelConfigs:
             say("model config not read", model=model.name, revision=model.revision, error=error)
         finally:
             del self._asking[model]
-        self._remember(model, _Answer(config=config, good_until=self._monotonic() + lasts))
-        return config
+        # A user who mends a damaged model applies the job again.
+        is_right = known is not None and not known.damage
+        lasts = KNOWN_FOR_SECONDS if is_right else MISSING_FOR_SECONDS
+        self._remember(model, _Answer(model=known, good_until=self._monotonic() + lasts))
+        return known
 
     def _remember(self, model: Model, answer: _Answer) -> None:
         if (before := self._answers.pop(model, None)) is not None:
@@ -139,7 +146,7 @@ class _HubFails(Exception):
     """An error of the hub, with its message; not specific to one model, as far as is known."""
 
 
-async def _fetch(url: str) -> Config | None:
+async def _fetch(url: str) -> KnownModel | None:
     """None if the hub has no such model, or denies access.
 
     Raises:
@@ -150,12 +157,26 @@ async def _fetch(url: str) -> Config | None:
         ValueError: the response is not a config.
     """
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    until = asyncio.get_running_loop().time() + TIMEOUT_SECONDS
     # A compressed response of a few bytes can be of any size when unpacked.
     headers = {"Accept-Encoding": "identity"}
-    async with (
-        aiohttp.ClientSession(timeout=timeout, headers=headers, auto_decompress=False) as session,
-        session.get(url, max_redirects=3) as response,
-    ):
+    async with aiohttp.ClientSession(
+        timeout=timeout, headers=headers, auto_decompress=False
+    ) as session:
+        config = await _fetch_config(session, url)
+        if config is None:
+            return None
+        files = None
+        try:
+            async with asyncio.timeout_at(until):
+                files = await find_files(session, url)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            say("model files not read", url=url, error=error)
+    return await asyncio.to_thread(known_model, config, files)
+
+
+async def _fetch_config(session: aiohttp.ClientSession, url: str) -> Config | None:
+    async with session.get(url, max_redirects=3) as response:
         if response.status >= 500:
             raise _HubFails(f"{response.status} {response.reason}")
         if response.status != 200:

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from finetune_operator.job.observe.pods import pods_of
 from finetune_operator.job.observe.waiting import PodWords, needs_events
 from finetune_operator.kube.client import ApiError, KubeApi
+from finetune_operator.kube.events import find_events
 from finetune_operator.objects import conditions
-from finetune_operator.objects.names import EVENTS
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
 from finetune_operator.telemetry.logs import say
@@ -41,24 +41,14 @@ def _bound_since(pod: Body) -> datetime:
 async def _words_about(api: KubeApi, pod: Body) -> tuple[str, ...]:
     """None if there are none, or on an error: they are only shown to users."""
     metadata = pod["metadata"]
-    selector = f"involvedObject.uid={metadata['uid']},type=Warning"
-    listed = api.list_all(EVENTS, "", metadata["namespace"], field_selector=selector)
     try:
-        events = [event async for event in listed]
+        events = await find_events(api, metadata["uid"], metadata["namespace"], "type=Warning")
     except ApiError as error:
         say("events not readable", pod=metadata["name"], error=error)
         return ()
-    own = [it for it in events if it.get("involvedObject", {}).get("uid") == metadata["uid"]]
     told: dict[str, None] = {}
-    for event in sorted(own, key=last_seen, reverse=True):
+    for event in events:
         # It has a node now, so this obstacle is over.
         if event.get("reason") != "FailedScheduling":
-            told[f"{event.get('reason')}: {event.get('message', '')}"] = None
+            told[f"{event.get('reason')}: {event['message']}"] = None
     return tuple(told)[:MOST_WORDS]
-
-
-def last_seen(event: Body) -> str:
-    """Old and new kinds of Events have different fields for this."""
-    series = event.get("series") or {}
-    told = event.get("lastTimestamp") or series.get("lastObservedTime") or event.get("eventTime")
-    return str(told or event["metadata"]["creationTimestamp"])

@@ -13,6 +13,7 @@ from finetune_operator.objects.names import (
     FINETUNE_JOBS,
     FINETUNE_SCHEDULES,
     LABEL_SCHEDULE,
+    is_object_name,
     job_label,
 )
 from finetune_operator.objects.raw import Body, Manifest
@@ -29,7 +30,8 @@ class KubeSchedules:
         metadata = body["metadata"]
         known = {job["metadata"]["uid"] for job in self._cache.jobs_owned_by(metadata["uid"])}
         for reference in body.get("status", {}).get("active", ()):
-            if reference["uid"] not in known:
+            # A status can be edited by hand: a name becomes part of a request.
+            if reference["uid"] not in known and is_object_name(reference["name"]):
                 # Deleted, or not seen yet: a new leader's cache may be behind.
                 await self._fetch(metadata["namespace"], reference["name"])
         return self._cache.jobs_owned_by(metadata["uid"])

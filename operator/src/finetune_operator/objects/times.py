@@ -7,15 +7,24 @@ _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 """Limits of a time: a sum with a time stays in Python's range."""
 
+_DAY = len("2026-05-04")
+
 
 def parse_time(text: str) -> datetime:
     """An RFC 3339 time, with or without fractions; in UTC if it names no zone.
 
-    Statuses can be edited by hand, and the API server accepts years beyond Python's range.
+    Statuses can be edited by hand, and the API server accepts years beyond Python's range. It also
+    accepts times that are none, such as `2026-05-04T12:00:00+99:99`: then the day counts.
+
+    Raises:
+        ValueError: it does not even begin with a day.
     """
     if text.startswith("0000"):
         return _EARLIEST
-    read = datetime.fromisoformat(text)
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        read = datetime.strptime(text[:_DAY], "%Y-%m-%d").replace(tzinfo=UTC)
     moment = read.replace(tzinfo=UTC) if read.tzinfo is None else read
     if moment < _EARLIEST:
         return _EARLIEST

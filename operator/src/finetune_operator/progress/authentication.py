@@ -13,9 +13,9 @@ from datetime import timedelta
 
 from finetune_contract.mounts import progress_audience
 from finetune_operator.job.observe.observation import Children
-from finetune_operator.job.observe.pods import controller_uid
+from finetune_operator.job.observe.pods import attempt_number, controller_uid
 from finetune_operator.kube.client import ApiError, KubeApi
-from finetune_operator.objects.names import LABEL_ATTEMPT, TOKEN_REVIEWS
+from finetune_operator.objects.names import TOKEN_REVIEWS
 from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry.logs import say
 
@@ -130,14 +130,11 @@ def find_speaker(job: Body, children: Children, bearer: Bearer) -> Speaker | Non
     ]
     if not own_jobs or bearer.namespace != metadata["namespace"]:
         return None
-    attempts = {found["metadata"]["uid"]: _attempt_of(found) for found in own_jobs}
+    numbers = {found["metadata"]["uid"]: attempt_number(found) for found in own_jobs}
+    attempts = {uid: number for uid, number in numbers.items() if number is not None}
     for pod in children.pods:
         identity = pod["metadata"]["uid"], pod["metadata"]["name"]
         attempt = attempts.get(controller_uid(pod) or "")
         if identity == (bearer.pod_uid, bearer.pod_name) and attempt is not None:
             return Speaker(attempt=attempt, current=max(attempts.values()))
     return None
-
-
-def _attempt_of(training_job: Body) -> int:
-    return int(training_job["metadata"]["labels"][LABEL_ATTEMPT])

@@ -24,9 +24,14 @@ from finetune_operator.job.status.progress import (
 from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.objects.names import FINETUNE_JOBS, PROGRESS_FIELD_MANAGER, JobKey
+from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
+from finetune_operator.telemetry import metrics
 from finetune_operator.telemetry.logs import say, say_error
 from finetune_operator.work_queue import WorkQueue
+
+_REFUSED = (400, 413, 422)
+"""Codes of an invalid write: no later try of the same report can succeed."""
 
 WRITES_AT_ONCE = 4
 """One write that the API server is slow to answer does not delay the other jobs' reports."""
@@ -95,9 +100,27 @@ class ProgressWriter:
         await asyncio.gather(*(self._write(key) for key in tuple(self._pending)))
 
     async def _write(self, key: JobKey) -> None:
+        """Never raises: one job's report must not stop those of the others."""
         report, job = self._pending.pop(key, None), self._cache.find_job(key)
         if job is None or report is None:
             return
+        try:
+            await self._write_report(key, report, job)
+        except ApiError as error:
+            if error.status in _REFUSED:
+                say("progress refused", job=key, error=error)
+                self._queue.forget_failures(key)
+            elif error.status != 404:
+                # 409: the job has changed meanwhile; the new version arrives soon.
+                if error.status != 409:
+                    say("progress not written", job=key, error=error)
+                self._put_back(key, report)
+        except Exception as error:  # noqa: BLE001 - a status may be edited by hand
+            metrics.count_skipped(FINETUNE_JOBS.plural, "progress")
+            say_error("progress not written", error, job=key)
+            self._put_back(key, report)
+
+    async def _write_report(self, key: JobKey, report: Report, job: Body) -> None:
         status = job.get("status", {})
         progress = with_known_steps(status, report.attempt, report.progress)
         if not is_news(status, report.attempt, progress, report.heard):
@@ -105,22 +128,11 @@ class ProgressWriter:
         patch = report_patch(status, report.attempt, progress, report.heard)
         # Before the write is done: reports that arrive meanwhile have to wait.
         self._note_write(key)
-        try:
-            written = await self._api.patch_status(
-                FINETUNE_JOBS, job, patch, field_manager=PROGRESS_FIELD_MANAGER
-            )
-        except ApiError as error:
-            if error.status != 404:
-                # 409: the job has changed meanwhile; the new version arrives soon.
-                if error.status != 409:
-                    say("progress not written", job=key, error=error)
-                self._put_back(key, report)
-        except Exception as error:  # noqa: BLE001 - one job's trouble must not stop the others'
-            say_error("progress not written", error, job=key)
-            self._put_back(key, report)
-        else:
-            self._cache.remember(Kind.JOB, written)
-            self._queue.forget_failures(key)
+        written = await self._api.patch_status(
+            FINETUNE_JOBS, job, patch, field_manager=PROGRESS_FIELD_MANAGER
+        )
+        self._cache.remember(Kind.JOB, written)
+        self._queue.forget_failures(key)
 
     def _not_before(self, key: JobKey) -> timedelta:
         """How long this job's next write has to wait."""

@@ -34,6 +34,7 @@ from finetune_operator.schedule.observation import (
 from finetune_operator.schedule.spec import Schedule, parse_schedule
 from finetune_operator.schedule.status import next_status, rejected_status
 from finetune_operator.settings import Settings
+from finetune_spec.job import KnownModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ async def reconcile_schedule(
     cluster: ScheduleCluster,
     settings: Settings,
     now: datetime,
-    model: Mapping[str, Any] | None = None,
+    model: KnownModel | None = None,
 ) -> Reconciled | None:
     """One pass for one schedule; None if the schedule is being deleted.
 

@@ -18,6 +18,7 @@ from finetune_spec.config import Problem
 from finetune_spec.config.bounds import find_beyond
 from finetune_spec.cron.expression import parse_cron
 from finetune_spec.cron.zones import UTC, find_zone
+from finetune_spec.job import KnownModel
 from finetune_spec.schedule import check_schedule, in_template
 
 
@@ -50,9 +51,9 @@ class Schedule:
 
 
 def check_schedule_body(
-    body: Body, settings: Settings, model: Mapping[str, Any] | None = None
+    body: Body, settings: Settings, model: KnownModel | None = None
 ) -> tuple[Problem, ...]:
-    """All errors and warnings of a raw schedule; `model` is its model's `config.json`."""
+    """All errors and warnings of a raw schedule."""
     spec, metadata = body["spec"], body["metadata"]
     if (beyond := find_beyond(spec, "spec")) is not None:
         return (beyond,)
@@ -67,9 +68,7 @@ def check_schedule_body(
     return (*told, *map(in_template, check_guard_rails(template, metadata["namespace"], settings)))
 
 
-def parse_schedule(
-    body: Body, settings: Settings, model: Mapping[str, Any] | None = None
-) -> Schedule:
+def parse_schedule(body: Body, settings: Settings, model: KnownModel | None = None) -> Schedule:
     """
     Raises:
         InvalidSpec: names every problem.

@@ -15,6 +15,9 @@ LOGGER = logging.getLogger("finetune_operator")
 
 FIELDS = "fields"
 
+LONGEST_TEXT = 16 * 1024
+"""Characters of a message and of a field: enough for the beginning and the end of a traceback."""
+
 
 def say(event: str, /, *, level: int = logging.INFO, **fields: object) -> None:
     """Logs one line: an event and its fields; a field that is None is left out."""
@@ -37,7 +40,7 @@ class OneLine(logging.Formatter):
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         told = "".join(f" {name}={_render(value)}" for name, value in fields.items())
-        message = on_one_line(record.getMessage())
+        message = on_one_line(_shortened(record.getMessage()))
         return f"{moment}.{int(record.msecs):03d}Z {record.levelname} {message}{told}"
 
 
@@ -52,8 +55,16 @@ def set_up_logs(level: str) -> None:
     logging.getLogger(WatchErrors.LOGGER).addHandler(WatchErrors(level=logging.ERROR))
 
 
+def _shortened(text: str) -> str:
+    """Any pod in the cluster can send a review of megabytes, with a name of that size."""
+    if len(text) <= LONGEST_TEXT:
+        return text
+    half = LONGEST_TEXT // 2
+    return f"{text[:half]}...{text[-half:]}"
+
+
 def _render(value: object) -> str:
-    text = str(value)
+    text = _shortened(str(value))
     # Quoting escapes all non-ASCII characters: a value cannot begin a line or contain terminal
     # escapes.
     is_plain = text.isprintable() and text and not any(it in text for it in ' "=')

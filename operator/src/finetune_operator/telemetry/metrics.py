@@ -22,7 +22,7 @@ _WATCH_ERRORS = Counter(
 _SKIPPED = Counter(
     "finetune_operator_skipped_objects",
     "Objects that could not be processed and were skipped, by kind and by place (watch, list, "
-    "metrics). The log lists each.",
+    "metrics, progress). The log lists each.",
     ["kind", "where"],
 )
 _TASK_ERRORS = Counter(

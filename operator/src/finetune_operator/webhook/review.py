@@ -14,6 +14,7 @@ from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.schedule.spec import check_schedule_body
 from finetune_operator.settings import Settings
 from finetune_spec.config import Problem
+from finetune_spec.job import KnownModel
 from finetune_spec.pods.passed_on import PREFIX, is_of_passed_on
 
 API_VERSION = "admission.k8s.io/v1"
@@ -53,11 +54,8 @@ def render_review(request: Body, response: Body) -> Manifest:
     }
 
 
-def review(request: Body, settings: Settings, model: Mapping[str, Any] | None = None) -> Manifest:
-    """Whether this may be written, with all errors and warnings.
-
-    `model` is its model's `config.json`, if known.
-    """
+def review(request: Body, settings: Settings, model: KnownModel | None = None) -> Manifest:
+    """Whether this may be written, with all errors and warnings."""
     if not is_to_be_checked(request):
         return {"allowed": True}
     check = CHECKS[request["kind"]["kind"]]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTTPS endpoint for the API server's reviews of jobs and schedules; on every replica."""
 
+import asyncio
 import os
 import ssl
 from collections.abc import Mapping
@@ -32,6 +33,12 @@ MAX_BODY_BYTES = 8 * 2**20
 """A job before and after an update; the API server accepts up to 3 MiB for each."""
 MAX_BODY_BYTES_TOGETHER = 4 * MAX_BODY_BYTES
 """The memory limit for all bodies together: any pod in the cluster can send them."""
+LARGE_BODY_BYTES = 256 * 1024
+"""Larger reviews are answered one after another: parsed, each may take a fifth of the memory."""
+MOST_HOLDERS = 600_000
+"""Objects and lists in a review: more than any stored object has. An empty one takes 3 bytes of a
+body, and 90 when parsed.
+"""
 BODY_TIMEOUT_SECONDS = 3.0
 """The API server waits 5 s for the complete response."""
 
@@ -78,9 +85,19 @@ def build_webhook_app(
         seconds=BODY_TIMEOUT_SECONDS,
     )
 
+    large = asyncio.Lock()
+
     async def post_review(request: web.Request) -> web.Response:
+        peer = request.remote or ""
         try:
-            async with bodies.reading(request.remote or "", request.content.iter_any()) as body:
+            async with bodies.reading(peer, request.content.iter_any()) as body:
+                _require_few_holders(body)
+                if len(body) > LARGE_BODY_BYTES:
+                    async with large:
+                        # Everything else has its turn between two of them.
+                        await asyncio.sleep(0)
+                        # None waits for a hub.
+                        return await _respond(parse_review(parse_json(body)), settings)
                 asked = parse_review(parse_json(body))
         except BodyTooLarge as error:
             return web.Response(status=413, text=f"{error}\n")
@@ -88,11 +105,26 @@ def build_webhook_app(
             return web.Response(status=503, text=f"{error}\n")
         except (ValueError, TimeoutError) as error:
             return web.Response(status=400, text=f"{error}\n")
-        return web.json_response(render_review(asked, await answer(asked, settings, find_model)))
+        return await _respond(asked, settings, find_model)
 
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_post(PATH, post_review)
     return app
+
+
+def _require_few_holders(body: bytes) -> None:
+    """
+    Raises:
+        BodyTooLarge: it would take too much memory when parsed.
+    """
+    if body.count(b"{") + body.count(b"[") > MOST_HOLDERS:
+        raise BodyTooLarge(f"the body has more than {MOST_HOLDERS} objects and lists")
+
+
+async def _respond(
+    asked: Body, settings: Settings, find_model: FindModel = knows_no_model
+) -> web.Response:
+    return web.json_response(render_review(asked, await answer(asked, settings, find_model)))
 
 
 async def answer(

@@ -15,7 +15,7 @@ from finetune_results_page.pages.charts import Named, figure_of, swatch
 from finetune_results_page.pages.icons import icon
 from finetune_results_page.pages.markup import Content, Markup, tag, unseen
 from finetune_results_page.pages.parts import View, model_text, phase_badge, section
-from finetune_results_page.pages.tables import Column, table
+from finetune_results_page.pages.tables import KEY, Column, table
 
 TITLE: Final = "Compare jobs"
 
@@ -120,7 +120,7 @@ def _rows(
     if not rows:
         return tag("p", "None of these jobs has reported figures.", class_="empty")
     columns = [
-        Column("Key" if is_code else "Figure", "key"),
+        Column("Key" if is_code else "Figure", KEY),
         *(Column(it, "value") for it in labels),
     ]
     return table(

@@ -5,8 +5,8 @@ from typing import Final
 
 from finetune_results_page.model.query import NEWEST_FIRST, Query
 from finetune_results_page.model.selection import Selection
-from finetune_results_page.model.wording import model_name
-from finetune_results_page.pages.markup import Markup, tag, unseen
+from finetune_results_page.model.wording import count, model_name
+from finetune_results_page.pages.markup import Markup, tag
 from finetune_results_page.pages.parts import phase_badge
 
 FORM: Final = "filter"
@@ -68,9 +68,10 @@ def show_phases(query: Query, selection: Selection) -> Markup:
                 id=f"phase-{phase}",
                 form=FORM,
                 checked=phase in query.phases,
+                aria_label=f"{phase}, {count(number, 'job')}",
             ),
             phase_badge(phase),
-            tag("span", unseen(", "), f"{number:,}", unseen(" jobs"), class_="number"),
+            tag("span", f"{number:,}", class_="number"),
             class_="chip",
         )
         for phase, number in selection.phases.items()

@@ -5,9 +5,12 @@ Roles are explicit, because a table with grid layout loses its own in some brows
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from finetune_results_page.pages.markup import Content, Markup, tag
+
+KEY: Final = "key"
+"""The kind of a column whose cells name their rows: a screen reader repeats them for each value."""
 
 
 class Column(NamedTuple):
@@ -38,9 +41,11 @@ def frame(caption: Content, head: Content, body: Content, kind: str) -> Markup:
 
 def cell(column: Column, *children: Content) -> Markup:
     """A cell that includes its heading, for the cards of a phone."""
-    return tag(
-        "td", *children, class_=column.kind or None, data_label=column.heading or None, role="cell"
-    )
+    label = column.heading or None
+    if column.kind == KEY:
+        about = {"scope": "row", "role": "rowheader"}
+        return tag("th", *children, class_=KEY, data_label=label, **about)
+    return tag("td", *children, class_=column.kind or None, data_label=label, role="cell")
 
 
 def _row(columns: Sequence[Column], row: Sequence[Content]) -> Markup:

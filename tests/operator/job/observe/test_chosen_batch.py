@@ -8,7 +8,8 @@ import pytest
 
 from finetune_contract.outcome import Category, Outcome
 from finetune_operator.job.attempts import Attempt, Result, parse_attempts, render_attempts
-from finetune_operator.job.decide.adjustments import EVAL_BATCH, adjustments_for_next
+from finetune_operator.job.decide.adjustments import adjustments_for_next
+from finetune_operator.job.known_adjustments import EVAL_BATCH
 from finetune_operator.job.observe.chosen_batch import with_chosen_batch
 from finetune_operator.job.observe.observation import Children, observe
 from finetune_spec.memory.ladder import ACCUMULATION, BATCH

@@ -9,6 +9,7 @@ from finetune_contract.progress import TrainerPhase
 from finetune_operator.job.attempts import Attempt, Result, render_attempts
 from finetune_operator.job.decide.decision import decide
 from finetune_operator.job.observe.observation import Children, Observed, observe
+from finetune_operator.objects.names import LABEL_ATTEMPT
 from finetune_operator.objects.times import render_time
 from support.factories import (
     DISRUPTED,
@@ -352,3 +353,13 @@ def test_long_messages_are_truncated() -> None:
     failure = newest(observed).failure
     assert failure is not None
     assert len(failure.message) == 1024
+
+
+@pytest.mark.parametrize("label", ["", "x", "0", "-1", "2", "9" * 60, "\u0661", "1 ", "1e3"])
+def test_an_edited_label_of_an_unrecorded_job_starts_no_invented_attempt(label: str) -> None:
+    edited = a_training_job()
+    edited["metadata"]["labels"] = {**edited["metadata"]["labels"], LABEL_ATTEMPT: label}
+
+    observed = watch(training_jobs=(edited,))
+
+    assert observed.attempts == ()

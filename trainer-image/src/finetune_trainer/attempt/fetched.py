@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finetune_trainer.attempt.base_model import is_on_the_hub, require_base_model
+from finetune_trainer.attempt.base_model import require_base_model
 from finetune_trainer.attempt.inputs_here import InputsHere, fetch_inputs
 from finetune_trainer.attempt.micro_batch import settle_micro_batch
 from finetune_trainer.attempt.starting_adapter import settle_adapter
 from finetune_trainer.checkpoints import checkpoints
+from finetune_trainer.inputs.hub_model import is_on_hub
 from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.plan.topology import go_on
 from finetune_trainer.storage.store import Store
@@ -44,9 +45,9 @@ def fetch_all(run: ParsedRun, context: AttemptContext, store: Store) -> Fetched:
         Interrupted: a stop was requested.
     """
     run = settle_adapter(run, context)
-    if not is_on_the_hub(str(run.config["model_name_or_path"])):
+    if not is_on_hub(str(run.config["model_name_or_path"])):
         require_base_model(run, context)
-    inputs = fetch_inputs(run, context)
+    inputs = fetch_inputs(run, context, lambda: require_base_model(run, context))
     # Into the trainer's own directory: it looks there for the best one, and may remove checkpoints.
     checkpoint = checkpoints.fetch_newest(
         store,

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fetches all inputs of a run's config to this node, before any rank starts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from finetune_trainer.inputs import fetching
 from finetune_trainer.inputs.hub.fetching import HubModel, fetch_from_hub
+from finetune_trainer.inputs.hub_model import is_on_hub
 from finetune_trainer.inputs.origins import cached_folder
 from finetune_trainer.plan import training_plan
 from finetune_trainer.plan.parsed_run import ParsedRun
@@ -16,12 +17,12 @@ from finetune_trainer.supervision.context import AttemptContext
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputsHere:
-    """The local path of each model and data set of the config, by its name there."""
+    """The local path of each model and dataset of the config, by its name there."""
 
     stored: Mapping[str, Path] = field(default_factory=dict)
     """Inputs that were fetched from a store or the web, or were local."""
     from_hub: Mapping[str, Path] = field(default_factory=dict)
-    """Models in the hub's cache. Data sets of the hub are not among them: `datasets` fetches the
+    """Models in the hub's cache. Datasets of the hub are not among them: `datasets` fetches the
     parts that it needs.
     """
 
@@ -30,8 +31,12 @@ class InputsHere:
         return {**self.stored, **self.from_hub}
 
 
-def fetch_inputs(run: ParsedRun, context: AttemptContext) -> InputsHere:
-    """
+def fetch_inputs(
+    run: ParsedRun, context: AttemptContext, check_on_hub: Callable[[], None]
+) -> InputsHere:
+    """`check_on_hub` is called for a model of the hub before gigabytes are downloaded, but not
+    earlier, because the hub may not respond.
+
     Raises:
         AttemptFailed: an input does not exist, or cannot be read.
         Interrupted: a stop was requested.
@@ -40,6 +45,8 @@ def fetch_inputs(run: ParsedRun, context: AttemptContext) -> InputsHere:
     from_hub: dict[str, Path] = {}
     # After the rest: missing data is reported before hours of a download.
     for key, name in training_plan.names_to_fetch(run.config):
+        if key == fetching.MODEL_KEY and is_on_hub(name):
+            check_on_hub()
         if name not in stored and (found := _fetch_from_hub(key, name, run, context)) is not None:
             from_hub[name] = found
     context.reporter.note_doing(None)

@@ -16,7 +16,7 @@ from finetune_contract.outcome import Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.run import Run
 from finetune_spec.memory import Estimate
-from finetune_trainer.attempt.base_model import is_on_the_hub, require_base_model
+from finetune_trainer.attempt.base_model import require_base_model
 from finetune_trainer.attempt.checking import check
 from finetune_trainer.attempt.completed import telling_what_changed
 from finetune_trainer.attempt.expected_memory import expect_memory, remedy_for
@@ -26,16 +26,13 @@ from finetune_trainer.attempt.merged_base import merge_starting_adapter
 from finetune_trainer.attempt.output_place import enter_output
 from finetune_trainer.attempt.precision import notes_of_precision
 from finetune_trainer.attempt.run_facts import is_folder_here, run_facts_of
-from finetune_trainer.attempt.starting_adapter import (
-    require_adapter_asked_for,
-    require_fitting_files,
-)
 from finetune_trainer.exchange.rank_results import RankResult
 from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import AttemptFailed, Interrupted, Stage, interruption
 from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.failures.triton_compiler import require_triton_compiler
+from finetune_trainer.inputs.hub_model import is_on_hub
 from finetune_trainer.inputs.model_facts import read_fetched_config
 from finetune_trainer.inputs.origins import Origins
 from finetune_trainer.plan import trackers, training_plan
@@ -156,11 +153,9 @@ def _check_model(fetched: Fetched, context: AttemptContext) -> Estimate | None:
     """
     run, paths = fetched.run, fetched.paths
     base_model = str(run.config["model_name_or_path"])
-    if is_on_the_hub(base_model):
-        # Not earlier: it would wait for a hub that does not respond.
-        require_base_model(run, context)
-        require_adapter_asked_for(base_model, paths.get(base_model))
-        require_fitting_files(run, paths.get(base_model))
+    if is_on_hub(base_model):
+        # Again, because the hub may not have sent all that was checked before the download.
+        require_base_model(run, context, paths.get(base_model))
     # Checked again for rules that need the model, for example its context length.
     model = read_fetched_config(base_model, paths)
     check(run, context, model=model)

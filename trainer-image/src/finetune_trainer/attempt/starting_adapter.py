@@ -12,14 +12,14 @@ from pathlib import Path
 from finetune_contract.reasons import Reason
 from finetune_spec.base_model.adapter_fit import find_contradictions, find_misfit, settings_of
 from finetune_spec.base_model.adapters import Adapter, UnusableAdapter
-from finetune_spec.base_model.damage import Damage
-from finetune_spec.base_model.files import ADAPTER_CONFIG, CONFIG, ModelFiles, when_adapter
+from finetune_spec.base_model.damage import Damage, remedy_of
 from finetune_spec.config import SftConfig
 from finetune_spec.config.parse.sft_config import ADAPTER_BASE, AS_MODEL, MODEL
 from finetune_trainer.attempt.inputs_here import fetch_named
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.inputs.adapter_files import read_adapter, write_checked
-from finetune_trainer.inputs.model_facts import SeenModel, read_model
+from finetune_trainer.inputs.hub_model import is_on_hub
+from finetune_trainer.inputs.model_facts import SeenModel
 from finetune_trainer.plan.parsed_run import ParsedRun, StartingAdapter
 from finetune_trainer.storage import locations
 from finetune_trainer.storage.folder import FolderStore
@@ -73,25 +73,6 @@ def settle_adapter(run: ParsedRun, context: AttemptContext) -> ParsedRun:
     )
 
 
-def require_adapter_asked_for(name: str, folder: Path | None) -> None:
-    """For a model of the hub, whose files are known only now.
-
-    Raises:
-        AttemptFailed: it is an adapter, and the config does not say how to train it.
-    """
-    if folder is None or not (folder / ADAPTER_CONFIG).is_file() or (folder / CONFIG).is_file():
-        return
-    damage = when_adapter(ModelFiles(names=(), adapter_base=""), {})
-    if damage is not None:
-        raise _failed(damage, name)
-
-
-def require_fitting_files(run: ParsedRun, folder: Path | None) -> None:
-    """The same for a base model of the hub, whose files are known only now."""
-    if run.starting is not None and folder is not None:
-        require_fitting_adapter(run, read_model(FolderStore(folder)))
-
-
 def require_fitting_adapter(run: ParsedRun, seen: SeenModel) -> None:
     """
     Raises:
@@ -113,7 +94,8 @@ def _require_there(base: str, config: SftConfig) -> None:
     raise UnusableAdapter(
         Damage(
             reason=Reason.MODEL_NOT_FOUND,
-            message=f"the adapter names the base model {base}, a folder that does not exist here",
+            message=f"the adapter names the base model {base}, a directory that does not exist "
+            "here",
             remedy=f"set {ADAPTER_BASE} to the name or location of the adapter's base model",
         )
     )
@@ -129,4 +111,5 @@ def _require_agreement(config: SftConfig, adapter: Adapter) -> None:
 
 
 def _failed(damage: Damage, name: str) -> AttemptFailed:
-    return attempt_failed(damage.reason, f"{damage.message} ({MODEL}: {name})", damage.remedy)
+    remedy = remedy_of(damage, on_hub=is_on_hub(name))
+    return attempt_failed(damage.reason, f"{damage.message} ({MODEL}: {name})", remedy)

@@ -39,7 +39,7 @@ PART_TIMEOUT_SECONDS = 120
 MANIFEST_TIMEOUT_SECONDS = 30
 POLL_SECONDS = 0.5
 _NODE_FOLDER = re.compile(r"^attempt-\d+/(node-\d+/)?")
-_STEP_FOLDER = re.compile(rf"^{layout.CHECKPOINTS}/step-(\d+)/")
+_STEP_FOLDER = re.compile(rf"^{layout.CHECKPOINTS}/{layout.STEP}/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +122,7 @@ def fetch_newest(
 def best_step(folder: Path) -> int | None:
     """The Trainer's best step at the time of this checkpoint."""
     best = _trainer_state(folder).get("best_global_step")
-    return best if type(best) is int and best > 0 else None
+    return best if type(best) is int and 0 < best <= layout.MAX_STEP else None
 
 
 def _can_be_read(folder: Path) -> bool:

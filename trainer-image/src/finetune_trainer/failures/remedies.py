@@ -65,7 +65,7 @@ def remedy_for(objection: str) -> str:
     """The remedy, as far as the error names its subject."""
     if keys := keys_named_in(objection):
         them = "it" if len(keys) == 1 else "them"
-        return f"correct {' and '.join(keys)} as described in the message, or leave {them} out"
+        return f"change {' and '.join(keys)} as described in the message, or leave {them} out"
     topic = next((topic for topic in _TOPICS if topic.traces.search(objection)), None)
     return _LAST_RESORT if topic is None else topic.remedy
 

@@ -23,12 +23,14 @@ from finetune_spec.base_model.adapters import (
 from finetune_spec.base_model.damage import Damage, listed
 from finetune_spec.base_model.files import ADAPTER_CONFIG
 from finetune_spec.config.parse.sft_config import AS_MODEL
-from finetune_trainer.inputs.model_facts import ModelUnknown, read_on_hub, store_of
+from finetune_trainer.inputs import hub_model
+from finetune_trainer.inputs.model_facts import ModelUnknown
 from finetune_trainer.inputs.model_files import ModelFolder, is_pointer, read_shapes
 from finetune_trainer.storage import locations, transfer
+from finetune_trainer.storage.store import open_store
 
 _LARGEST_CONFIG = 1024**2
-_AGAIN = "upload the complete folder that PEFT's save_pretrained wrote"
+_AGAIN = "upload the complete directory that PEFT's save_pretrained wrote"
 
 _OTHER_FILES = ("README.md", ADAPTER_CONFIG, WEIGHTS, "config.json")
 _WEIGHTS = (".bin", ".pt", ".pth", ".safetensors", ".gguf")
@@ -51,12 +53,31 @@ def look_at_adapter(name: str, revision: str, environment: Mapping[str, str]) ->
         ModelUnknown: it cannot be read from here.
         AttemptFailed: there are no credentials for it, or no access.
     """
-    if (store := store_of(name, environment)) is not None:
-        return transfer.ask(lambda: read_adapter(store, name), store.uri)
-    if (path := locations.path_of(name)) is not None:
-        raise ModelUnknown(f"there is no folder {path.resolve()}")
-    content = read_on_hub(locations.hub_name(name), revision, ADAPTER_CONFIG)
-    return SeenAdapter(adapter=_parse(content))
+    if hub_model.is_on_hub(name):
+        content = read_on_hub(locations.hub_name(name), revision, environment)
+        return SeenAdapter(adapter=_parse(content))
+    uri = name
+    if not locations.is_in_store(name):
+        path = (locations.path_of(name) or Path(name)).resolve()
+        if not path.is_dir():
+            raise ModelUnknown(f"there is no directory {path}")
+        uri = path.as_uri()
+    store = open_store(uri, environment)
+    return transfer.ask(lambda: read_adapter(store, name), store.uri)
+
+
+def read_on_hub(name: str, revision: str, environment: Mapping[str, str]) -> bytes:
+    """The config of this adapter on the hub.
+
+    Raises:
+        ModelUnknown: it cannot be read from here.
+    """
+    try:
+        return hub_model.read_small_file(name, ADAPTER_CONFIG, revision, environment)
+    except (hub_model.NotCached, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        message = f"the {ADAPTER_CONFIG} of {name} cannot be read here: {reason:.200}"
+        raise ModelUnknown(message) from None
 
 
 def read_adapter(place: ModelFolder, name: str) -> SeenAdapter:
@@ -73,13 +94,13 @@ def read_adapter(place: ModelFolder, name: str) -> SeenAdapter:
             Reason.INVALID_CONFIG,
             f"{AS_MODEL} is set, but {name} contains no adapter: there is no {ADAPTER_CONFIG}, but "
             f"{found}",
-            f"remove {AS_MODEL} if it is a model, or name the folder of the adapter",
+            f"remove {AS_MODEL} if it is a model, or name the directory of the adapter",
         )
     if is_pointer(place, ADAPTER_CONFIG):
         raise _unusable(
             Reason.MODEL_DAMAGED,
             f"{ADAPTER_CONFIG} is a Git LFS pointer, not the content",
-            "run git lfs install and git lfs pull in the clone, and upload the folder again",
+            "run git lfs install and git lfs pull in the clone, and upload the directory again",
         )
     adapter = _parse(place.read_range(ADAPTER_CONFIG, 0, _LARGEST_CONFIG + 1))
     return SeenAdapter(adapter=adapter, tensors=_read_tensors(place, names))

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from finetune_contract.reasons import Reason
+from finetune_spec.base_model.files import LFS_POINTER
 from finetune_spec.config.parse.data_formats import suffix_of, unknown_file
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.inputs import chat_templates
-from finetune_trainer.inputs.model_files import LFS_POINTER
 from finetune_trainer.storage import locations, transfer, web
 from finetune_trainer.storage.store import Store, open_store
 
@@ -35,7 +35,7 @@ MODEL_FILES = ("config.json", "adapter_config.json", "*.gguf")
 def fetch(
     key: str, name: str, folder: Path, environment: Mapping[str, str], stop: StopRequest
 ) -> Path | None:
-    """The local path of the model, template or data set of this config key; None for a hub name.
+    """The local path of the model, template or dataset of this config key; None for a hub name.
 
     Raises:
         AttemptFailed: it does not exist, or cannot be read.
@@ -107,7 +107,8 @@ def _require_model(name: str, folder: Path) -> None:
     raise attempt_failed(
         Reason.MODEL_NOT_FOUND,
         f"{MODEL_KEY}: {name} contains no model: there is no config.json, but {found}",
-        f"correct {MODEL_KEY}, or upload the complete folder that save_pretrained wrote",
+        f"set {MODEL_KEY} to a directory with a config.json, or upload the complete directory that "
+        "save_pretrained wrote",
     )
 
 
@@ -169,12 +170,13 @@ def _not_found(key: str, name: str, neighbours: list[str]) -> AttemptFailed:
     last = name.rstrip("/").rsplit("/", 1)[-1]
     nearest = difflib.get_close_matches(last, neighbours, n=1, cutoff=0.5)
     beside = f"; next to it there is {', '.join(neighbours[:5])}" if neighbours else ""
-    hint = f": did you mean {nearest[0]}?" if nearest else ""
-    reason, kind = _KINDS.get(key, (Reason.DATASET_NOT_FOUND, "data set"))
+    reason, kind = _KINDS.get(key, (Reason.DATASET_NOT_FOUND, "dataset"))
     return attempt_failed(
         reason,
         f"{key}: there is no {kind} at {name}{beside}",
-        f"correct {key}{hint}" if hint else f"correct {key}, or upload the {kind} there",
+        f"set {key} to {name.rstrip('/').removesuffix(last)}{nearest[0]}"
+        if nearest
+        else f"set {key} to the location of the {kind}, or upload it to {name}",
     )
 
 

@@ -4,8 +4,8 @@
 Nothing else of it is read, so a model of any size costs a few requests. No torch here.
 """
 
+import logging
 import math
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,16 +16,21 @@ from finetune_contract.limits import MAX_COUNT
 from finetune_spec.base_model.files import CONFIG, ModelFiles
 from finetune_spec.memory import Architecture, UnreadableModel, parse_model, with_parameters
 from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.inputs import hub_model
 from finetune_trainer.inputs.model_files import SeenFiles, look_at
 from finetune_trainer.storage import locations, transfer
 from finetune_trainer.storage.store import Store, open_store
 
-_HUB_SECONDS = 5.0
+log = logging.getLogger(__name__)
+
 _LARGEST_CONFIG = 16 * 1024**2
 
 
 class ModelUnknown(Exception):
     """The model cannot be read from here; the message has the reason."""
+
+    hub_answers = False
+    """Whether the reason is the hub's response, so that further requests may succeed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +60,7 @@ class SeenModel:
 
     facts: ModelFacts | None = None
     files: ModelFiles | None = None
-    """None for a model of the hub."""
+    """None if they could not be read."""
     unknown: str = ""
     """Why there are no facts."""
 
@@ -80,6 +85,8 @@ def find_facts(name: str, revision: str, environment: Mapping[str, str]) -> Mode
     Raises:
         ModelUnknown: it cannot be read from here.
     """
+    if hub_model.is_on_hub(name):
+        return _find_on_hub(locations.hub_name(name), revision, environment)
     return look_at_model(name, revision, environment).require_facts()
 
 
@@ -89,31 +96,18 @@ def look_at_model(name: str, revision: str, environment: Mapping[str, str]) -> S
     Raises:
         ModelUnknown: no part of it can be read from here.
     """
+    if hub_model.is_on_hub(name):
+        return _look_on_hub(locations.hub_name(name), revision, environment)
     try:
-        if (store := store_of(name, environment)) is not None:
-            return read_model(store)
+        if locations.is_in_store(name):
+            return read_model(open_store(name, environment))
+        if (path := locations.path_of(name)) is not None:
+            if not path.is_dir():
+                return SeenModel(unknown=f"there is no directory {path.resolve()}")
+            return read_model(open_store(path.resolve().as_uri(), environment))
     except AttemptFailed as error:
         raise ModelUnknown(error.failure.message) from None
-    if (path := locations.path_of(name)) is not None:
-        return SeenModel(unknown=f"there is no folder {path.resolve()}")
-    return SeenModel(facts=_find_on_hub(locations.hub_name(name), revision))
-
-
-def store_of(name: str, environment: Mapping[str, str]) -> Store | None:
-    """The location of the model with this name in a config; None for a model of the hub, and for a
-    directory that does not exist.
-
-    Raises:
-        AttemptFailed: there are no credentials for it.
-    """
-    if locations.is_in_store(name):
-        return open_store(name, environment)
-    path = locations.path_of(name)
-    if path is None and locations.scheme_of(name) is None:
-        path = Path(name)  # transformers looks for a directory first, too.
-    if path is None or not path.is_dir():
-        return None
-    return open_store(path.resolve().as_uri(), environment)
+    return read_model(open_store(Path(name).resolve().as_uri(), environment))
 
 
 def read_model(store: Store) -> SeenModel:
@@ -130,10 +124,7 @@ def read_model(store: Store) -> SeenModel:
         return SeenModel(files=files, unknown=f"there is no {CONFIG} at {store.uri}")
     except ValueError as error:
         return SeenModel(files=files, unknown=f"{CONFIG} at {store.uri} cannot be read: {error}")
-    if seen is not None and seen.has_parameters:
-        is_tied = bool(facts.config.get("tie_word_embeddings"))
-        facts = replace(facts, parameters=_count(seen.files.shapes, is_tied=is_tied))
-    return SeenModel(facts=facts, files=files)
+    return SeenModel(facts=_counted(facts, seen), files=files)
 
 
 def _look_at(store: Store) -> SeenFiles | None:
@@ -167,41 +158,49 @@ def _count(shapes: Mapping[str, tuple[int, ...]], *, is_tied: bool) -> int | Non
     return total if 0 < total < MAX_COUNT else None
 
 
-def _find_on_hub(name: str, revision: str) -> ModelFacts:
-    content = read_on_hub(name, revision, CONFIG)
-    try:
-        return _facts_of(content)
-    except ValueError as error:
-        raise ModelUnknown(f"the {CONFIG} of {name} cannot be read here: {error}") from None
+def _counted(facts: ModelFacts, seen: SeenFiles | None) -> ModelFacts:
+    """With the number of parameters, if all weights were read."""
+    if seen is None or not seen.has_parameters:
+        return facts
+    is_tied = bool(facts.config.get("tie_word_embeddings"))
+    return replace(facts, parameters=_count(seen.files.shapes, is_tied=is_tied))
 
 
-def read_on_hub(name: str, revision: str, file: str) -> bytes:
-    """A small file, from the hub's cache on this machine, or with one request: the hub's own client
-    retries for too long.
+def _look_on_hub(name: str, revision: str, environment: Mapping[str, str]) -> SeenModel:
+    """Its config.json, and its files unless the hub does not send them.
 
     Raises:
-        ModelUnknown: it cannot be read from here.
+        ModelUnknown: neither can be read.
     """
-    # Imported late: it takes a third of a second, and models in stores and directories do not need
-    # it.
-    from huggingface_hub import constants, hf_hub_url, try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import build_hf_headers
-
+    facts, missing = None, None
     try:
-        cached = try_to_load_from_cache(name, file, revision=revision)
-        if isinstance(cached, str):
-            return Path(cached).read_bytes()
-        if constants.HF_HUB_OFFLINE:
-            raise ModelUnknown(f"{name} is not in the hub's cache here, and HF_HUB_OFFLINE is set")
-        request = urllib.request.Request(  # noqa: S310 - the hub's own URL
-            hf_hub_url(name, file, revision=revision), headers=build_hf_headers()
-        )
-        with urllib.request.urlopen(request, timeout=_HUB_SECONDS) as answer:  # noqa: S310
-            return bytes(answer.read(_LARGEST_CONFIG))
-    except (OSError, ValueError, HFValidationError) as error:
+        facts = _find_on_hub(name, revision, environment)
+    except ModelUnknown as unknown:
+        if not unknown.hub_answers:
+            raise
+        missing = unknown  # An adapter, or files of another format, have no config.json.
+    try:
+        seen = hub_model.look_at_repository(name, revision, environment)
+    except OSError as error:
+        if missing is not None:
+            raise missing from None
+        log.info("only the config.json of %s was read reason=%s", name, error)
+        return SeenModel(facts=facts)
+    if facts is None:
+        return SeenModel(files=seen.files, unknown=str(missing))
+    return SeenModel(facts=_counted(facts, seen), files=seen.files)
+
+
+def _find_on_hub(name: str, revision: str, environment: Mapping[str, str]) -> ModelFacts:
+    try:
+        return _facts_of(hub_model.read_small_file(name, CONFIG, revision, environment))
+    except hub_model.NotCached as error:
+        raise ModelUnknown(str(error)) from None
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise ModelUnknown(f"the {file} of {name} cannot be read here: {reason:.200}") from None
+        unknown = ModelUnknown(f"the {CONFIG} of {name} cannot be read here: {reason:.200}")
+        unknown.hub_answers = isinstance(error, FileNotFoundError)
+        raise unknown from None
 
 
 def _facts_of(content: bytes) -> ModelFacts:

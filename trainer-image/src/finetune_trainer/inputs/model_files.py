@@ -6,16 +6,16 @@ read is bounded, and so is the data that is kept.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from finetune_contract.documents import InvalidDocument, parse_object
-from finetune_contract.limits import MAX_COUNT
 from finetune_spec.base_model.files import (
     ADAPTER_CONFIG,
     CONFIG,
     INDEX,
+    LFS_POINTER,
     PICKLED,
     PICKLED_INDEX,
     SAFETENSORS,
@@ -23,23 +23,27 @@ from finetune_spec.base_model.files import (
     TOKENIZER,
     ModelFiles,
 )
+from finetune_spec.base_model.headers import (
+    LENGTH_BYTES,
+    MOST_FILES,
+    MOST_TENSORS,
+    Index,
+    parse_header,
+    parse_index,
+    parse_length,
+)
+from finetune_trainer.inputs.hub.bounded import TooMuch
 
 WEIGHTS = ".safetensors"
 
-_LENGTH_BYTES = 8
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-_LARGEST_HEADER = 64 * 1024**2
 _LARGEST_HEADERS = 256 * 1024**2
-"""Of all files of a model together."""
+"""Limit for all files of a model together."""
 _LARGEST_INDEX = 64 * 1024**2
 _LARGEST_ADAPTER_CONFIG = 1024**2
 _TOKENIZER_BEGINNING = 1024**2
 """It includes the added tokens; the vocabulary after them has megabytes."""
 _ADDED_TOKENS = '"added_tokens":'
-_MOST_WEIGHTS = 2_000
-_MOST_TENSORS = 1_000_000
-_MOST_DIMENSIONS = 16
-_WHOLE_TYPES = ("F64", "F32", "F16", "BF16")
+_WHOLE_TYPES = frozenset({"F64", "F32", "F16", "BF16"})
 """Types in which each number is a parameter: a quantized file packs several into one."""
 
 
@@ -72,30 +76,34 @@ class SeenFiles:
     """Whether all weights are tensors whose numbers are parameters."""
 
 
-def look_at(place: ModelFolder) -> SeenFiles:
+def look_at(
+    place: ModelFolder, read_ahead: Callable[[list[str]], None] = lambda names: None
+) -> SeenFiles:
     """The contents of this directory.
+
+    `read_ahead` gets the files whose beginnings are read next.
 
     Raises:
         OSError: it cannot be read.
     """
-    names = place.names()[: 100 * _MOST_WEIGHTS]
-    index, indexed = _index_of(place, names)
-    weights = _weights_of(names, indexed)
-    pointers = [it for it in (*weights, *_others(names)) if is_pointer(place, it)]
-    headers, broken = _Headers(), {}
-    readable = [it for it in weights if it.endswith(WEIGHTS) and it not in pointers]
-    for name in readable:
-        try:
-            _read_header(place, name, headers)
-        except (InvalidDocument, ValueError) as error:
-            broken[name] = str(error)
+    names = place.names()[: 100 * MOST_FILES]
+    index_name, index = _index_of(place, names)
+    weights = _weights_of(names, index.files)
+    try:
+        read_ahead([*weights, *_others(names)])
+        pointers = [it for it in (*weights, *_others(names)) if is_pointer(place, it)]
+        readable = [it for it in weights if it.endswith(WEIGHTS) and it not in pointers]
+        headers, broken = _read_headers(place, readable)
+    except TooMuch:
+        pointers, readable, headers, broken = [], [], _Headers(), {}
     is_complete = bool(readable) and len(readable) == len(weights) and not broken
     files = ModelFiles(
         names=frozenset(names),
         pointers=pointers,
         broken=broken,
-        index=index,
-        indexed=indexed,
+        index=index_name,
+        indexed=index.files,
+        tensors=headers.shapes if is_complete else _named_in(index_name, index),
         shapes=headers.shapes if is_complete else {},
         adapter_base=_adapter_base(place, names),
         added_tokens=_added_tokens(place, names),
@@ -103,21 +111,20 @@ def look_at(place: ModelFolder) -> SeenFiles:
     return SeenFiles(files=files, has_parameters=is_complete and headers.is_whole)
 
 
-def _index_of(place: ModelFolder, names: list[str]) -> tuple[str, tuple[str, ...]]:
-    """The index that transformers would use, and the files that it names."""
+def _index_of(place: ModelFolder, names: list[str]) -> tuple[str, Index]:
+    """The index that transformers would use."""
     if SAFETENSORS in names:
-        return "", ()  # It takes precedence over an index.
+        return "", Index()  # It takes precedence over an index.
     name = next((it for it in (INDEX, PICKLED_INDEX) if it in names), "")
     if not name or (name == PICKLED_INDEX and PICKLED in names):
-        return "", ()
-    content = place.read_range(name, 0, _LARGEST_INDEX)
-    try:
-        files = parse_object(content, name, _LARGEST_INDEX).get("weight_map")
-    except InvalidDocument:
-        return "", ()
-    listed = files.values() if isinstance(files, Mapping) else ()
-    found = dict.fromkeys(it for it in listed if isinstance(it, str) and it and "/" not in it)
-    return name, tuple(found)[:_MOST_WEIGHTS]
+        return "", Index()
+    index = parse_index(place.read_range(name, 0, _LARGEST_INDEX), name)
+    return (name, index) if index.files else ("", Index())
+
+
+def _named_in(name: str, index: Index) -> Collection[str]:
+    # An older format may name its tensors otherwise than the rules expect.
+    return tuple(index.tensors) if name == INDEX else ()
 
 
 def _weights_of(names: list[str], indexed: tuple[str, ...]) -> list[str]:
@@ -127,7 +134,7 @@ def _weights_of(names: list[str], indexed: tuple[str, ...]) -> list[str]:
     if one := next((it for it in (SAFETENSORS, PICKLED) if it in names), None):
         return [one]
     found = [it for it in names if it.endswith(WEIGHTS) and not it.startswith(_NOT_THE_MODEL)]
-    return sorted(found)[:_MOST_WEIGHTS]
+    return sorted(found)[:MOST_FILES]
 
 
 _NOT_THE_MODEL = ("adapter_", "consolidated")
@@ -140,39 +147,6 @@ def _others(names: list[str]) -> Iterator[str]:
 
 def is_pointer(place: ModelFolder, name: str) -> bool:
     return place.read_range(name, 0, len(LFS_POINTER)) == LFS_POINTER
-
-
-def _read_header(place: ModelFolder, name: str, found: _Headers) -> None:
-    """Reads the JSON at the beginning: https://github.com/huggingface/safetensors#format.
-
-    Raises:
-        ValueError: there is none; the message continues after the file's name.
-    """
-    first = place.read_range(name, 0, _LENGTH_BYTES)
-    length = int.from_bytes(first, "little")
-    if len(first) < _LENGTH_BYTES or not 1 < length <= _LARGEST_HEADER:
-        raise ValueError("is not a safetensors file: its beginning is invalid")
-    found.bytes += length
-    if found.bytes > _LARGEST_HEADERS:
-        raise ValueError(f"has a header that is too long: {length} bytes")
-    content = place.read_range(name, _LENGTH_BYTES, length)
-    try:
-        header = parse_object(content, "the header", _LARGEST_HEADER)
-    except InvalidDocument:
-        raise ValueError("is not a safetensors file: its header cannot be read") from None
-    if len(header) + len(found.shapes) > _MOST_TENSORS:
-        raise ValueError(f"lists more than {_MOST_TENSORS} tensors")
-    end = 0
-    for tensor, entry in header.items():
-        if tensor == "__metadata__":
-            continue
-        shape, kind, last = _described(tensor, entry)
-        found.shapes[tensor] = shape
-        found.is_whole &= kind in _WHOLE_TYPES
-        end = max(end, last)
-    size, expected = place.size(name), _LENGTH_BYTES + length + end
-    if size < expected:
-        raise ValueError(f"is cut short: it has {size} bytes, and its header lists {expected}")
 
 
 def read_shapes(place: ModelFolder, name: str) -> Mapping[str, tuple[int, ...]]:
@@ -189,20 +163,34 @@ def read_shapes(place: ModelFolder, name: str) -> Mapping[str, tuple[int, ...]]:
     return headers.shapes
 
 
-def _described(name: str, tensor: Any) -> tuple[tuple[int, ...], str, int]:
-    """The shape, the type, and the end offset of a tensor.
+def _read_headers(place: ModelFolder, names: list[str]) -> tuple[_Headers, dict[str, str]]:
+    """The headers, and the files that have none, each with its problem."""
+    headers, broken = _Headers(), {}
+    for name in names:
+        try:
+            _read_header(place, name, headers)
+        except (InvalidDocument, ValueError) as error:
+            broken[name] = str(error)
+    return headers, broken
 
-    Raises:
-        ValueError: it is not the entry of a tensor.
+
+def _read_header(place: ModelFolder, name: str, found: _Headers) -> None:
     """
-    entry = tensor if isinstance(tensor, Mapping) else {}
-    shape, places = entry.get("shape"), entry.get("data_offsets")
-    if isinstance(shape, list) and len(shape) <= _MOST_DIMENSIONS:
-        sizes = tuple(it for it in shape if type(it) is int and 0 <= it < MAX_COUNT)
-        last = places[-1] if isinstance(places, list) and places else None
-        if len(sizes) == len(shape) and type(last) is int:
-            return sizes, str(entry.get("dtype")), last
-    raise ValueError(f"is not a safetensors file: {name:.100} has no shape in its header")
+    Raises:
+        ValueError: there is none; the message continues after the file's name.
+    """
+    length = parse_length(place.read_range(name, 0, LENGTH_BYTES))
+    found.bytes += length
+    if found.bytes > _LARGEST_HEADERS:
+        raise ValueError(f"has a header that is too long: {length} bytes")
+    header = parse_header(place.read_range(name, LENGTH_BYTES, length))
+    if len(header.shapes) + len(found.shapes) > MOST_TENSORS:
+        raise ValueError(f"lists more than {MOST_TENSORS} tensors")
+    found.shapes |= header.shapes
+    found.is_whole &= header.types <= _WHOLE_TYPES
+    size, expected = place.size(name), LENGTH_BYTES + length + header.end
+    if size < expected:
+        raise ValueError(f"is cut short: it has {size} bytes, and its header lists {expected}")
 
 
 def _adapter_base(place: ModelFolder, names: list[str]) -> str | None:

@@ -27,7 +27,7 @@ AT_ONCE = 2
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---", re.DOTALL)
 
 NamePairs = Iterable[tuple[str, str]]
-"""Each name of a model or data set, with its config key."""
+"""Each name of a model or dataset, with its config key."""
 
 
 class Origins:

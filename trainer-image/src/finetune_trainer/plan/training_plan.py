@@ -15,6 +15,7 @@ from finetune_spec.base_model import check_base_model
 from finetune_spec.config import Context, Problem, SftConfig, check_config
 from finetune_spec.config.parse.schema import NEWEST, known_versions
 from finetune_spec.config.parse.sft_config import DATA_FILES
+from finetune_spec.config.problem import change_as_described
 from finetune_spec.memory.sharding import find_sharding
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.plan.hub_use import without_hub
@@ -69,7 +70,7 @@ def check_run(
         raise attempt_failed(
             Reason.INVALID_CONFIG,
             "; ".join(str(problem) for problem in mistakes),
-            f"correct {', '.join(dict.fromkeys(problem.key for problem in mistakes))}",
+            change_as_described(problem.key for problem in mistakes),
         )
 
 
@@ -88,7 +89,7 @@ def context_of(run: ParsedRun, hardware: Hardware) -> Context:
 
 
 def names_to_fetch(config: SftConfig) -> Iterator[tuple[str, str]]:
-    """Every model, template and data set of the config, with its key; for a part's `data_files`,
+    """Every model, template and dataset of the config, with its key; for a part's `data_files`,
     those at other locations: `datasets` finds the rest.
     """
     for key, name in config.sources:
@@ -173,8 +174,8 @@ def _environment(run: ParsedRun, hardware: Hardware) -> dict[str, str]:
 
 
 MOST_THREADS_BESIDE_A_GPU = 8
-"""Of a rank with a GPU: the CPU only prepares batches, and on a node with 128 CPUs that many
-threads would mostly wait for each other.
+"""Threads of a rank with a GPU: the CPU only prepares batches, and on a node with 128 CPUs that
+many threads would mostly wait for each other.
 """
 
 

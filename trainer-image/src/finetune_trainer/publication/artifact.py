@@ -16,7 +16,7 @@ from finetune_contract import layout
 from finetune_contract.answers import Answer, parse_answers
 from finetune_contract.codec import document_of
 from finetune_contract.documents import InvalidDocument, parse_object
-from finetune_contract.notes import Note, NoteReason, bounded, parse_notes, warning
+from finetune_contract.notes import Note, NoteReason, bounded, warning
 from finetune_contract.outcome import Artifact, Outcome
 from finetune_trainer.exchange.data_account import DataAccount
 from finetune_trainer.exchange.history import Record
@@ -26,6 +26,7 @@ from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.publication.base_model import BaseModel
+from finetune_trainer.publication.manifest_facts import facts_of
 from finetune_trainer.publication.merged import CARD_FILE
 from finetune_trainer.publication.report.card import model_card
 from finetune_trainer.publication.report.files import report_texts, write_texts
@@ -50,6 +51,7 @@ def published_outcome(store: Store, stop: StopRequest) -> Outcome | None:
         return None
     try:
         manifest = ArtifactManifest.from_json(body)
+        facts_of(manifest)
     except InvalidDocument as error:
         log.warning("manifest unreadable, training again error=%s", error)
         return None
@@ -131,7 +133,7 @@ def fetch_artifact(store: Store, workspace: Workspace, stop: StopRequest) -> Pat
         return workspace.artifact
     body = transfer.ask(lambda: store.read(layout.MANIFEST), layout.MANIFEST, stop)
     manifest = ArtifactManifest.from_json(body)
-    kind = manifest.facts["artifact"]
+    kind = facts_of(manifest).artifact
     files = {file.path: file.sha256 for file in manifest.files if _is_below(file, kind)}
     targets = {path: workspace.artifact / path.removeprefix(f"{kind}/") for path in files}
     transfer.require_intact(store, files, transfer.download(store, targets, stop))
@@ -267,21 +269,21 @@ def _facts(run: ParsedRun, story: Story, result: RankResult, kind: str) -> Mappi
 
 
 def _outcome(store: Store, manifest: ArtifactManifest) -> Outcome:
-    kind, result = manifest.facts["artifact"], manifest.facts["result"]
+    facts = facts_of(manifest)
+    kind, result = facts.artifact, facts.result
     return Outcome(
         artifact=Artifact(
             uri=locations.join(store.uri, kind),
             digest=manifest.digest,
             size_bytes=sum(file.size for file in manifest.files if _is_below(file, kind)),
         ),
-        adapter_verified=result["verified"],
-        step=result["step"],
-        total_steps=result["totalSteps"],
-        world_size=result["worldSize"],
-        figures=result["figures"],
-        # For runs that were published before notes existed.
-        note=result.get("note", ""),
-        notes=parse_notes(result.get("notes", ())),
+        adapter_verified=result.verified,
+        step=result.step,
+        total_steps=result.total_steps,
+        world_size=result.world_size,
+        figures=result.figures,
+        note=result.note,
+        notes=result.notes,
     )
 
 

@@ -26,8 +26,10 @@ class BaseModel:
 
     @classmethod
     def of(cls, name: str, revision: str | None = None, *, is_folder: bool = False) -> "BaseModel":
-        """By its name in a config. `is_folder` is whether a name such as `models/llama` is a local
-        directory; it may be one of the hub's as well.
+        """The base model with this name in a config.
+
+        `is_folder` is whether a name such as `models/llama` is a local directory; it may also be a
+        name on the hub.
         """
         path = Path(name) if is_folder else locations.path_of(name)
         if path is not None:

@@ -11,6 +11,7 @@ Doors: `launcher`, `rank` and `merge`, three processes, and `arguments`, for the
 - `unpickling`: checkpoints are loaded as data, never as code.
 - `data/`: loads the data of a config into TRL's format.
 - `building`: the trainer, as TRL's `sft.py` builds it.
+- `averaging`: saves the average of optimizers that train at other weights.
 - `trying`: computes one batch before training and reports its errors.
 - `callbacks/`: callbacks of the training loop: progress, stopping, handing over checkpoints.
 - `evaluation/`: evaluation during training.

@@ -13,6 +13,7 @@ from finetune_trainer.failures.errors import Stage
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.attention.choice import settle_attention
 from finetune_trainer.ranks.attention.trainer import FlatTrainer
+from finetune_trainer.ranks.averaging import AveragingTrainer
 from finetune_trainer.ranks.chat import is_chat
 from finetune_trainer.ranks.chat.ends import settle_ending
 from finetune_trainer.ranks.chat.template import settle_template
@@ -32,7 +33,14 @@ from finetune_trainer.ranks.movement.trainer import WatchedTrainer
 from finetune_trainer.ranks.resumption import ResumableTrainer
 
 
-class Trainer(JudgingTrainer, AccountingTrainer, WatchedTrainer, FlatTrainer, ResumableTrainer):
+class Trainer(
+    JudgingTrainer,
+    AccountingTrainer,
+    WatchedTrainer,
+    FlatTrainer,
+    AveragingTrainer,
+    ResumableTrainer,
+):
     """TRL's trainer with an account of its data and of changed weights, exact resumption, and
     judged answers.
     """

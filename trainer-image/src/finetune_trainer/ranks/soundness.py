@@ -20,7 +20,7 @@ from finetune_trainer.ranks.movement.account import Tensor
 
 TENSORS = "*.safetensors"
 _PRECISION = 0.02
-"""Of the largest value: what a tensor may lose that is loaded in 16 bits."""
+"""Tolerance, as a share of the largest value: the loss of a tensor that is loaded in 16 bits."""
 _NAMED = 3
 """Tensors, in a message."""
 _BLOCK = 1 << 20

@@ -73,7 +73,8 @@ def require_explicit_way(scheme: str, uri: str, environment: Mapping[str, str]) 
         raise attempt_failed(
             Reason.INVALID_CREDENTIALS,
             f"{uri} cannot be accessed: {problem}",
-            "correct the value in the Secret; kubectl create secret --from-literal adds no newline",
+            "write the value into the Secret again, without what the message names; kubectl create "
+            "secret --from-literal adds no newline",
         )
     ways = EXPLICIT_WAYS[scheme]
     if any(all(environment.get(name) for name in way) for way in ways):

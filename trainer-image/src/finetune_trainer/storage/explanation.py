@@ -54,7 +54,7 @@ class Explanation:
         return attempt_failed(
             Reason.BUCKET_NOT_FOUND,
             f"there is no bucket {self.bucket_uri}",
-            "create it, or correct the URI; the trainer does not create buckets",
+            "create it, or name an existing bucket; the trainer does not create buckets",
         )
 
     def _sentence(self, refusal: Refusal, answer: StoreAnswer, place: str) -> str:

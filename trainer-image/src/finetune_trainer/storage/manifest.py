@@ -6,14 +6,19 @@ A manifest is written last. Readers ignore files without one.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from finetune_contract.codec import document_of, read_object
+from finetune_contract.codec import document_of, read, read_object
 from finetune_contract.documents import InvalidDocument, parse_object, version_of
 
 MANIFEST_VERSION = 1
+
+_SEPARATORS = re.compile(r"[/\\]")
+_ELSEWHERE = re.compile(r"\0|^[A-Za-z]:")
+"""A null byte, and a drive of Windows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +68,7 @@ class ArtifactManifest:
             raise InvalidDocument(f"manifest has version {version}, expected {MANIFEST_VERSION}")
         manifest = read_object(cls, document)
         for path in (file.path for file in manifest.files):
-            # A user who can write to the store must not write elsewhere through it.
-            if path.startswith("/") or ".." in path.split("/"):
+            if not is_below(path):
                 raise InvalidDocument(
                     f"a file of the manifest is {path!r:.60}, expected one below it"
                 )
@@ -82,5 +86,29 @@ class Pointer:
     """`latest.json`: the newest complete run of an output location."""
 
     run_id: str
+    """The name of its directory."""
     manifest: str = ""
     digest: str = ""
+
+    @classmethod
+    def from_json(cls, text: str | bytes, path: str) -> "Pointer":
+        """
+        Raises:
+            InvalidDocument: not a pointer, or one to another location.
+        """
+        pointer = read(cls, text, path)
+        if not is_below(pointer.run_id) or len(_SEPARATORS.split(pointer.run_id)) > 1:
+            raise InvalidDocument(
+                f"runId is {pointer.run_id!r:.60}, expected the name of a directory"
+            )
+        return pointer
+
+
+def is_below(path: str) -> bool:
+    """Whether a path names a place below its directory, for any reader of it.
+
+    A user who can write to the store must not write elsewhere through it. An empty part is as bad
+    as `..`: without the parts before it, `a//b` begins at the root.
+    """
+    parts = _SEPARATORS.split(path)
+    return not any(part in ("", ".", "..") for part in parts) and not _ELSEWHERE.search(path)

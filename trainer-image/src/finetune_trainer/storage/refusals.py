@@ -95,13 +95,13 @@ REGION = Refusal(
 NO_BUCKET = Refusal(
     reason=Reason.BUCKET_NOT_FOUND,
     what="there is no such bucket",
-    remedy="create it, or correct the URI; the trainer does not create buckets",
+    remedy="create it, or name an existing bucket; the trainer does not create buckets",
     codes=frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"}),
 )
 BAD_NAME = Refusal(
     reason=Reason.INVALID_URI,
     what="the store does not accept such a name",
-    remedy="correct the URI",
+    remedy="use letters, digits, - and / in the URI, and a bucket name of 3 to 63 characters",
     codes=frozenset(
         {"InvalidBucketName", "InvalidResourceName", "KeyTooLongError", "InvalidURI", "InvalidUri"}
     ),

@@ -32,7 +32,7 @@ class SftConfig(Reading):
     """
 
     written: Mapping[str, Any]
-    """By the user, with an attempt's adjustments."""
+    """The keys that the user wrote, with an attempt's adjustments."""
     current: Mapping[str, Any]
     """The same in current spelling, with the keys that others imply."""
     older: Mapping[str, str]
@@ -52,7 +52,7 @@ class SftConfig(Reading):
 
     @property
     def sources(self) -> tuple[tuple[str, str], ...]:
-        """Every named model, template, data set and data file, with its key."""
+        """Every named model, template, dataset and data file, with its key."""
         return tuple(self._find_sources())
 
     def adjusted(self, settings: Mapping[str, Any]) -> "SftConfig":
@@ -77,7 +77,7 @@ class SftConfig(Reading):
             if part.get("path"):
                 yield MIXTURE, part["path"]
                 yield from ((DATA_FILES, name) for name in _files_in(part.get(DATA_FILES)))
-        # As in TRL's sft.py: a mixture takes precedence over a single data set.
+        # As in TRL's sft.py: a mixture takes precedence over a single dataset.
         if not self[MIXTURE] and (name := self[DATA]):
             yield DATA, name
 

@@ -10,11 +10,10 @@ from typing import Any
 
 from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import Attempt, Result
+from finetune_operator.job.known_adjustments import EVAL_BATCH
 from finetune_operator.job.spec import FineTuneJob
 from finetune_spec.config import Context, SftConfig
 from finetune_spec.memory.ladder import BATCH, ConfigChanges, find_rungs, spell
-
-EVAL_BATCH = "per_device_eval_batch_size"
 
 
 def adjustments_for_next(job: FineTuneJob, attempts: Sequence[Attempt]) -> Mapping[str, Any] | None:

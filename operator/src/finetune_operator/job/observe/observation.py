@@ -14,12 +14,14 @@ from finetune_contract.outcome import Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_operator.job.attempts import Attempt, began_at, parse_attempts, refused_since
 from finetune_operator.job.definitions import is_same_definition
+from finetune_operator.job.known_adjustments import read_adjustments
 from finetune_operator.job.observe.attempt_end import bring_up_to_date
 from finetune_operator.job.observe.chosen_batch import with_chosen_batch
 from finetune_operator.job.observe.containers import has_trainer_started, tell_companions
 from finetune_operator.job.observe.endings import is_over
 from finetune_operator.job.observe.interrupted_pods import with_interruptions
 from finetune_operator.job.observe.pods import (
+    attempt_number,
     controller_uid,
     current_pods,
     find_lingering,
@@ -40,7 +42,6 @@ from finetune_operator.objects.names import (
     ANNOTATION_ADJUSTMENTS,
     ANNOTATION_DEFINITION,
     ANNOTATION_DIGEST,
-    LABEL_ATTEMPT,
 )
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
@@ -106,7 +107,7 @@ class Observed:
     it.
     """
     waits_on: WaitsOn = WaitsOn.NOTHING
-    """Who must act meanwhile."""
+    """The party that must act in the meantime."""
     standing: str = ""
     """The state of a pod that does not run yet, if no component reports a problem."""
     silent_nodes: str = ""
@@ -238,8 +239,12 @@ def _known_attempts(status: Body, own_jobs: Mapping[str, Body], definition: str)
     """The recorded attempts and, after them, those whose record was never written (a crash)."""
     recorded = list(parse_attempts(status))
     newest_number = recorded[-1].number if recorded else 0
-    unrecorded = [_attempt_of(name, found["metadata"]) for name, found in own_jobs.items()]
-    newer = [attempt for attempt in unrecorded if attempt.number > newest_number]
+    numbers = {name: attempt_number(found) for name, found in own_jobs.items()}
+    newer = [
+        _attempt_of(name, number, own_jobs[name]["metadata"])
+        for name, number in numbers.items()
+        if number is not None and number > newest_number
+    ]
     known = recorded + sorted(newer, key=lambda attempt: attempt.number)
     return [
         replace(it, definition=definition) if is_same_definition(it.definition, definition) else it
@@ -247,11 +252,11 @@ def _known_attempts(status: Body, own_jobs: Mapping[str, Body], definition: str)
     ]
 
 
-def _attempt_of(name: str, metadata: Body) -> Attempt:
+def _attempt_of(name: str, number: int, metadata: Body) -> Attempt:
     """An attempt rebuilt from its Job."""
     annotations = metadata.get("annotations", {})
     return Attempt(
-        number=int(metadata["labels"][LABEL_ATTEMPT]),
+        number=number,
         name=name,
         start=parse_time(metadata["creationTimestamp"]),
         definition=annotations.get(ANNOTATION_DIGEST) or annotations.get(ANNOTATION_DEFINITION, ""),
@@ -262,15 +267,16 @@ def _attempt_of(name: str, metadata: Body) -> Attempt:
 def _adjustments_of(annotations: Mapping[str, str]) -> Mapping[str, Any]:
     """None if invalid: a user who may edit Jobs can write anything there."""
     try:
-        return parse_object(annotations.get(ANNOTATION_ADJUSTMENTS, "{}"), ANNOTATION_ADJUSTMENTS)
+        found = parse_object(annotations.get(ANNOTATION_ADJUSTMENTS, "{}"), ANNOTATION_ADJUSTMENTS)
     except InvalidDocument:
         return {}
+    return read_adjustments(found)
 
 
 def _with_progress(
     attempt: Attempt, progress: Mapping[str, Any], outcome: Outcome | None
 ) -> Attempt:
-    """With the trainer's last report; the outcome takes precedence over reports."""
+    """The attempt with the trainer's last report. The outcome takes precedence over reports."""
     if outcome is not None:
         return replace(attempt, last_step=outcome.step, resumed_from_step=outcome.resumed_from_step)
     if progress.get("attempt") != attempt.number:

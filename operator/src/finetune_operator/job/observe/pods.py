@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pods of an attempt: its own pods, their waiting reasons, lingering ones. No I/O here."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -8,8 +9,11 @@ from finetune_operator.job.observe.endings import has_ended, is_to_be_replaced
 from finetune_operator.job.observe.lost_pods import was_rejected
 from finetune_operator.job.observe.waiting import is_waiting
 from finetune_operator.objects import conditions
+from finetune_operator.objects.names import LABEL_ATTEMPT
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
 def controller_uid(child: Body) -> str | None:
@@ -19,6 +23,16 @@ def controller_uid(child: Body) -> str | None:
             uid: str = reference["uid"]
             return uid
     return None
+
+
+def attempt_number(training_job: Body) -> int | None:
+    """The number of the attempt that this Job is; None if its label was edited: the name, which
+    ends with the number, cannot be.
+    """
+    metadata = training_job["metadata"]
+    label = str((metadata.get("labels") or {}).get(LABEL_ATTEMPT))
+    is_number = _NUMBER.fullmatch(label) and metadata["name"].endswith(f"-{label}")
+    return int(label) if is_number else None
 
 
 def pods_of(training_job: Body, pods: Sequence[Body]) -> list[Body]:

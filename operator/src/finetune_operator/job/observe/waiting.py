@@ -27,11 +27,14 @@ _LESS = f"request fewer resources, submit the job to a queue, {_MORE_TIME}"
 
 
 class WaitsOn(Enum):
-    """Who must act while pods wait, and the remedy if that takes too long."""
+    """The party that must act while pods wait, and the remedy if that takes too long."""
 
     NOTHING = (Category.USER, f"check the events of the Job and its pods, {_MORE_TIME}")
     ROOM = (Category.USER, _LESS)
-    IMAGE = (Category.USER, f"correct the image, set the pull secret it requires, {_MORE_TIME}")
+    IMAGE = (
+        Category.USER,
+        f"name an image that exists, set the pull secret it requires, {_MORE_TIME}",
+    )
     CONTAINER = (Category.USER, f"create the objects that the container requires, {_MORE_TIME}")
     OTHER_CONTAINER = (
         Category.PLATFORM,

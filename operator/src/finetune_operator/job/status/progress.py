@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`status.progress`: from a trainer's reports, and at the end from its outcome. No I/O here."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -101,7 +102,11 @@ def _rendered_metrics(metrics: Mapping[str, float]) -> Manifest | None:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+    if value is None:
+        return None
+    rounded = float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+    # The largest floats are rounded up to infinity, which JSON cannot represent.
+    return rounded if math.isfinite(rounded) else value
 
 
 def with_known_steps(status: Mapping[str, Any], attempt: int, progress: Progress) -> Progress:

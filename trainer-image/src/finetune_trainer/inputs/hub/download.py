@@ -29,6 +29,7 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import Stage, attempt_failed
+from finetune_trainer.inputs.hub.untrusted import checked
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class Commit:
 
     def _ask(self, name: str) -> HfFileMetadata:
         url = self._url(name)
-        return retrying(lambda: get_hf_file_metadata(url, retry_on_errors=True))
+        return checked(retrying(lambda: get_hf_file_metadata(url, retry_on_errors=True)))
 
     def _fetch_one(self, name: str, metadata: HfFileMetadata) -> None:
         if metadata.etag is not None and metadata.size is not None:

@@ -19,6 +19,7 @@ from typing import Any
 from huggingface_hub import HfApi, ModelInfo, constants, hf_hub_download, try_to_load_from_cache
 
 from finetune_contract.codec import document_of
+from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import Stage
 from finetune_trainer.failures.log_lines import set_up_log
@@ -26,6 +27,7 @@ from finetune_trainer.failures.redaction import hide_in_output
 from finetune_trainer.failures.stopping import end_process
 from finetune_trainer.inputs.hub import choice
 from finetune_trainer.inputs.hub.download import Commit, Download, retrying
+from finetune_trainer.inputs.hub.untrusted import check_all_answers, require_plain
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,8 @@ def _fetch(name: str, revision: str, download: Download, *, with_weights: bool) 
     # A cached model needs no retries.
     found = ask() if _is_cached(name, revision) else retrying(ask)
     names = [each.rfilename for each in found.siblings or ()]
-    snapshot = Commit(repository=name, commit=str(found.sha), download=download)
+    commit = require_plain("a commit", found.sha)
+    snapshot = Commit(repository=name, commit=commit, download=download)
     descriptions = choice.description_files(names)
     snapshot.fetch(descriptions)
     if with_weights:
@@ -71,10 +74,9 @@ def _fetch(name: str, revision: str, download: Download, *, with_weights: bool) 
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text())
-    except (OSError, ValueError):
+        return parse_object(file.read_bytes(), file.name)
+    except (OSError, InvalidDocument):
         return {}  # transformers will report the error.
-    return found if isinstance(found, dict) else {}
 
 
 def _is_cached(name: str, revision: str) -> bool:
@@ -108,6 +110,7 @@ if __name__ == "__main__":
     for library in ("httpx", "httpx2", "huggingface_hub"):
         logging.getLogger(library).setLevel(logging.ERROR)
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
+    check_all_answers()
     _say(main(sys.argv[1], sys.argv[2], with_weights=sys.argv[3] == "with-weights"))
     # Not the interpreter's own exit: it would wait for abandoned files.
     end_process(0)

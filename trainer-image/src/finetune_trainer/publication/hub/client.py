@@ -177,13 +177,14 @@ def failure_of(error: Exception, repository: str) -> AttemptFailed:
             return attempt_failed(
                 Reason.HUB_REFUSED,
                 f"push_to_hub: the hub refuses {repository} ({said})",
-                "correct what the message names: hub_model_id, hub_revision, hub_private_repo",
+                "change the key that the message is about: hub_model_id, hub_revision or "
+                "hub_private_repo",
             )
     if isinstance(error, HFValidationError | OfflineModeIsEnabled):
         return attempt_failed(
             Reason.HUB_REFUSED,
             f"push_to_hub: {_first_line(error)}",
-            "correct hub_model_id, or take HF_HUB_OFFLINE out of the environment",
+            "set hub_model_id to OWNER/NAME, or take HF_HUB_OFFLINE out of the environment",
         )
     return attempt_failed(
         Reason.HUB_UNREACHABLE,
@@ -213,7 +214,8 @@ def _no_write_access(where: str) -> AttemptFailed:
     return attempt_failed(
         Reason.HUB_ACCESS_DENIED,
         f"push_to_hub: no write access to {where}",
-        f"correct hub_model_id, or put a token that may write there into {_SECRET}, as HF_TOKEN",
+        "set hub_model_id to a repository that the token may write to, or put a token that may "
+        f"write there into {_SECRET}, as HF_TOKEN",
     )
 
 

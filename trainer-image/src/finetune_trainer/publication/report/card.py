@@ -85,7 +85,7 @@ def _introduction(story: Story, *, is_adapter: bool) -> str:
         kind = f"{kind} `{story.base_model}`"
     return (
         f"{kind}, fine-tuned with TRL's SFT on {data} in {story.step} "
-        f"steps{result}. Run `{story.run.run_id}`; its report is stored next to this folder, in "
+        f"steps{result}. Run `{story.run.run_id}`; its report is stored next to this directory, in "
         "`report/`."
     )
 

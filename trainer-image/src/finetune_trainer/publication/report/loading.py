@@ -30,7 +30,7 @@ def how_to_load(story: Story, name: str, *, is_adapter: bool) -> str:
 
 def _download(what: str, uri: str, folder: str) -> str:
     return (
-        f"The {what} is in a store. Download it into the folder `{folder}` first, with the "
+        f"The {what} is in a store. Download it into the directory `{folder}` first, with the "
         f"credentials of that store:\n\n```sh\n{download_command(uri, folder)}\n```\n\n"
     )
 

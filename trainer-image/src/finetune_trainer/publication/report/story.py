@@ -44,7 +44,7 @@ class RunFacts:
     resolved_config: Mapping[str, Any] = field(default_factory=dict)
     """The input of TRL's parser, with the names that the user wrote."""
     digests: Mapping[str, Any] = field(default_factory=dict)
-    """Of the base model and of the data."""
+    """Digests of the base model and of the data."""
     local_trackers: Sequence[str] = ()
     """Trackers that sent nothing anywhere: their files are published."""
     licence: str | None = None

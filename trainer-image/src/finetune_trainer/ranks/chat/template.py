@@ -69,7 +69,7 @@ def _source_of_template(processor: Any, training: SFTConfig) -> Any:
             raise attempt_failed(
                 Reason.CHAT_TEMPLATE_NOT_FOUND,
                 f"chat_template_path: {place} cannot be read: {error}",
-                "correct chat_template_path, or upload the file there",
+                "set chat_template_path to a .jinja file in UTF-8, or upload it there",
             ) from None
         return processor
     return _other_tokenizer(place)
@@ -83,8 +83,9 @@ def _other_tokenizer(place: str) -> Any:
             raise
         raise attempt_failed(
             Reason.CHAT_TEMPLATE_NOT_FOUND,
-            f"chat_template_path: {place} is a folder without a tokenizer",
-            "correct chat_template_path: a .jinja file, or the folder that save_pretrained wrote",
+            f"chat_template_path: {place} is a directory without a tokenizer",
+            "set chat_template_path to a .jinja file, or to the directory that save_pretrained "
+            "wrote",
         ) from None
     if source.chat_template is None:
         raise attempt_failed(
@@ -109,7 +110,8 @@ def _require_rendering(processor: Any, row: Mapping[str, Any]) -> None:
             Reason.INVALID_CHAT_TEMPLATE,
             f"the chat template of {name_of(processor)} is not valid Jinja: line {error.lineno}: "
             f"{error.message}",
-            "correct the template, or leave chat_template_path out for the model's own",
+            f"change line {error.lineno} of the template, or leave chat_template_path out for the "
+            "model's own",
         ) from None
     except (TemplateError, TypeError, ValueError, KeyError):
         # It may require other turns than this probe's; the data will show it.

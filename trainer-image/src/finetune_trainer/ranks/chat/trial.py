@@ -104,8 +104,8 @@ class Template:
             return TemplateRefusal(
                 why=f"the role {_short(repr(role))}, expected one of {named}{hint}",
                 turn=place,
-                remedy="correct the role, or set chat_template_path to a template that names it; "
-                "dataset_format: sharegpt reads human and gpt",
+                remedy="write one of these roles, or set chat_template_path to a template that "
+                "names it; dataset_format: sharegpt reads human and gpt",
                 is_of_role=True,
             )
         return None
@@ -139,7 +139,8 @@ class Template:
         roles = _short(", ".join(str(turn.get("role")) for turn in conversation.turns))
         return TemplateRefusal(
             why=f"the chat template refuses turns of {roles} {said}",
-            remedy="correct the rows, or set chat_template_path to a template that has such turns",
+            remedy="write only turns that the template has, or set chat_template_path to a "
+            "template that has such turns",
         )
 
     def _suspect(self, conversation: Conversation) -> Suspect | None:

@@ -9,6 +9,7 @@ from finetune_contract.notes import Note, NoteReason, info
 from finetune_contract.reasons import Reason
 from finetune_trainer.exchange.data_account import (
     DataAccount,
+    Dropped,
     SplitAccount,
     describe,
     notes_of,
@@ -18,6 +19,7 @@ from finetune_trainer.exchange.padding import advise_on_padding
 from finetune_trainer.exchange.workspace import Workspace, write_atomically
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.ranks.arguments import Arguments
+from finetune_trainer.ranks.data.masking import REMEDIES
 
 log = logging.getLogger(__name__)
 
@@ -86,11 +88,14 @@ def require_rows_enough(account: DataAccount, arguments: Arguments) -> None:
     if train is None or not train.rows or train.rows_dropped <= most * train.rows:
         return
     reasons = ", ".join(f"{reason} ({count})" for reason, count in train.dropped.items() if count)
+    remedies = [REMEDIES[each] for each in Dropped if train.dropped.get(each)]
+    if any(reason not in {*Dropped} for reason in train.dropped):
+        remedies.append("change the rows, or the keys that define their format, as described")
     raise attempt_failed(
         Reason.TOO_MANY_ROWS_LEFT_OUT,
         f"{train.rows_dropped} of {train.rows} rows of {name} would be left out: {reasons}",
-        "correct the rows, or the keys that define their format; to train on the other rows "
-        f"anyway, raise max_rows_left_out, the share that may be skipped (now {most:g})",
+        f"{'; '.join(remedies)}; to train on the other rows anyway, raise max_rows_left_out, the "
+        f"share that may be skipped (now {most:g})",
     )
 
 

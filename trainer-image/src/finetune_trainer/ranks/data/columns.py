@@ -9,7 +9,7 @@ from typing import Any
 
 from finetune_contract.reasons import Reason
 from finetune_spec.config.parse.data_formats import FORMATS, columns_of_template
-from finetune_spec.config.problem import did_you_mean
+from finetune_spec.config.problem import nearest_of
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.arguments.data import DataArguments
 from finetune_trainer.ranks.data.proposals import named, proposal
@@ -31,7 +31,8 @@ def require_declared(
     """
     for target, source in mapping.items():
         if source not in columns:
-            raise _missing(f"dataset_columns.{target} is {source}", source, columns, target)
+            key = f"dataset_columns.{target}"
+            raise _missing(f"{key} is {source}", source, columns, key)
     known = {*columns, *mapping}
     if data.dataset_format is not None:
         for column in FORMATS[data.dataset_format].needed:
@@ -59,7 +60,7 @@ def require_readable(row: Mapping[str, Any], text_field: str) -> None:
             raise attempt_failed(
                 Reason.INVALID_DATASET,
                 f"{name} of the first row is not a list: expected turns with role and content",
-                f"give {name} as a list, not as a text",
+                f"give {name} as a list, not as a string",
             )
     if speaker := _unknown_speaker(row):
         raise attempt_failed(
@@ -74,14 +75,14 @@ def require_readable(row: Mapping[str, Any], text_field: str) -> None:
             remedy = proposal(row, text_field)
         raise attempt_failed(
             Reason.DATASET_COLUMN_MISSING,
-            f"the data set has the columns {', '.join(columns)}: TRL reads prompt with completion",
+            f"the dataset has the columns {', '.join(columns)}: TRL reads prompt with completion",
             remedy,
         )
     if {"messages", "conversations", "prompt", text_field} & set(columns):
         return
     raise attempt_failed(
         Reason.DATASET_COLUMN_MISSING,
-        f"the data set has the columns {', '.join(columns)}; TRL trains on messages, on prompt "
+        f"the dataset has the columns {', '.join(columns)}; TRL trains on messages, on prompt "
         f"and completion, or on {text_field}{_maybe_no_header(columns)}",
         proposal(row, text_field),
     )
@@ -98,7 +99,7 @@ def require_texts(types: Mapping[str, str], split: str) -> None:
             continue
         raise attempt_failed(
             Reason.INVALID_DATASET,
-            f"the column {name} of {split} is of the type {kind}, expected a text: the file "
+            f"the column {name} of {split} is of the type {kind}, expected a string: the file "
             "contains no text to train on",
             f"write {name} as text into the file",
         )
@@ -116,9 +117,9 @@ def _unknown_speaker(row: Mapping[str, Any]) -> str:
 def _missing(
     where: str, column: str, columns: Sequence[str], asked_for: str | None = None
 ) -> AttemptFailed:
-    hint = did_you_mean(column, columns).removeprefix(", ").removesuffix("?")
-    if hint and asked_for is not None:
-        remedy = f"correct it: {hint}?"
+    nearest = nearest_of(column, columns)
+    if nearest is not None and asked_for is not None:
+        remedy = f"write {nearest} in {asked_for}"
     elif (alias := named(column, columns)) is not None:
         remedy = f"set dataset_columns: {{{column}: {alias}}}"
     elif asked_for is None:
@@ -127,7 +128,7 @@ def _missing(
         remedy = f"name one of its columns in {asked_for}"
     return attempt_failed(
         Reason.DATASET_COLUMN_MISSING,
-        f"{where}, but the data set has no column {column}: it has "
+        f"{where}, but the dataset has no column {column}: it has "
         f"{', '.join(columns)}{_maybe_no_header(columns)}",
         remedy,
     )

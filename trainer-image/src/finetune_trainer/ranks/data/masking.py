@@ -4,6 +4,7 @@
 TRL itself would train on them, at loss 0, and report success.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from datasets import Dataset
@@ -14,8 +15,8 @@ from finetune_trainer.exchange.data_account import Dropped
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.data.measuring import Measured, measure
 
-_REMEDIES = {
-    Dropped.EMPTY: "give the rows a text",
+REMEDIES: Mapping[Dropped, str] = {
+    Dropped.EMPTY: "add text to the rows",
     Dropped.ALL_MASKED: "give the rows answers that are not empty; without assistant_only_loss and "
     "completion_only_loss every token counts",
     Dropped.PROMPT_FILLS_MAX_LENGTH: "raise max_length, or shorten the prompts",
@@ -30,7 +31,7 @@ def nothing_counts(split: str, measured: Measured, training: SFTConfig) -> Attem
         Reason.NOTHING_TRAINED,
         f"no token of the {split} data counts for the loss: "
         + (", ".join(causes) or "there are no rows"),
-        "; ".join(_REMEDIES[Dropped(reason)] for reason in drops) or "add rows",
+        "; ".join(REMEDIES[Dropped(reason)] for reason in drops) or "add rows",
     )
 
 
@@ -60,8 +61,8 @@ def marks_are_empty() -> AttemptFailed:
         Reason.ASSISTANT_TOKENS_UNKNOWN,
         "assistant_only_loss is set, but with this chat template at least one conversation has "
         "no assistant text between {% generation %} and {% endgeneration %}",
-        "correct the marks in the template, give the data as prompt and completion, or leave "
-        "assistant_only_loss out",
+        "put these marks around the answers in the template, give the data as prompt and "
+        "completion, or leave assistant_only_loss out",
     )
 
 

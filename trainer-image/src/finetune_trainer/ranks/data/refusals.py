@@ -21,7 +21,8 @@ def refused(said: str) -> AttemptFailed:
     return attempt_failed(
         Reason.CONVERSATIONS_REFUSED,
         f'the chat template refuses a row: "{said[:_SAID_CHARACTERS]}"',
-        "correct the rows, or set chat_template_path to a template that can write them",
+        "write only turns that the template has, or set chat_template_path to a template that "
+        "can write these",
     )
 
 

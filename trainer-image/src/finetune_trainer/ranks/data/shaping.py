@@ -252,8 +252,7 @@ def _nothing_left(split: str, dropped: Mapping[str, int]) -> Exception:
     return attempt_failed(
         Reason.EMPTY_DATASET,
         f"no row of {split} can be trained on: {reasons}",
-        "correct the data as these reasons describe, or set dataset_columns to the intended "
-        "columns",
+        "change the data as these reasons describe, or set dataset_columns to the intended columns",
     )
 
 

@@ -86,7 +86,7 @@ def find_metric_function(name: str, folders: Sequence[Path]) -> MetricFunction:
     there = [known for known, value in vars(module).items() if _is_function_of(module, value)]
     call = getattr(module, function, None)
     if call is None:
-        raise _missing(f"{source} has no function {function}", function, there, f"{source}:")
+        raise _missing(f"{source} has no function {function}", function, there, source + ":{}")
     if not callable(call):
         raise _failed(f"{name} is not a function but {described(call)}")
     try:
@@ -106,7 +106,8 @@ def _load(name: str, source: str, folders: Sequence[Path]) -> ModuleType:
             return _import_file(name, file, folder)
     if is_file:
         there = sorted({file.name for folder in folders for file in folder.glob(f"*{SUFFIX}")})
-        raise _missing(f"there is no {source} next to the data", source, there, "")
+        function = name.rpartition(":")[2]
+        raise _missing(f"there is no {source} next to the data", source, there, "{}:" + function)
     return _import_module(name, source)
 
 
@@ -133,7 +134,7 @@ def _import_module(name: str, source: str) -> ModuleType:
         parents = {source.rsplit(".", cut)[0] for cut in range(source.count(".") + 1)}
         if error.name in parents:
             raise _missing(
-                f"there is no module {source} next to the data or in the image", source, (), ""
+                f"there is no module {source} next to the data or in the image", source, (), "{}"
             ) from error
         raise _failed(f"{name} cannot be imported: {_first_line(error)}") from error
     except Exception as error:
@@ -176,16 +177,16 @@ def _line(error: BaseException) -> str:
     return f" ({first.name}, line {theirs[-1].lineno})"
 
 
-def _missing(message: str, wanted: str, there: Collection[str], before: str) -> AttemptFailed:
+def _missing(message: str, wanted: str, there: Collection[str], form: str) -> AttemptFailed:
+    """`form` is the value of metric_fn, with a place for one of the names that are there."""
     beside = f"; there is {', '.join(sorted(there)[:_SHOWN])}" if there else ""
     nearest = difflib.get_close_matches(wanted, there, n=1, cutoff=0.5)
-    hint = f": did you mean {before}{nearest[0]}?" if nearest else ""
     return attempt_failed(
         Reason.METRIC_NOT_FOUND,
         f"metric_fn: {message}{beside}",
-        f"correct metric_fn{hint}"
-        if hint
-        else "correct metric_fn, or upload the file next to the data",
+        f"set metric_fn to {form.replace('{}', nearest[0])}"
+        if nearest
+        else f"set metric_fn to FILE{SUFFIX}:FUNCTION, and upload the file next to the data",
     )
 
 
@@ -193,5 +194,5 @@ def _failed(message: str) -> AttemptFailed:
     return attempt_failed(
         Reason.METRIC_FAILED,
         f"metric_fn: {message}",
-        "correct the function, and try it where you wrote it: it is called once, with lists",
+        "change the function until it can be called where you wrote it: once, with lists",
     )

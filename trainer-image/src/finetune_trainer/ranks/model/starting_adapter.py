@@ -79,5 +79,5 @@ def _unfit(why: str) -> AttemptFailed:
         Reason.MODEL_DAMAGED,
         f"the adapter does not fit its base model: {why}",
         "set adapter_base_model to the model that the adapter was trained on, or upload the "
-        "complete folder that PEFT's save_pretrained wrote",
+        "complete directory that PEFT's save_pretrained wrote",
     )
