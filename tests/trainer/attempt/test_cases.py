@@ -125,7 +125,7 @@ ENDINGS = {
     "13-continue-adapter": refused(
         "ModelNotFound",
         "the directory contains an adapter of",
-        "to continue training this one, publish it with merge_adapter: true",
+        "set adapter_as_model: continue to train this adapter further, or adapter_as_model: merge",
     ),
     "14-encoder": refused(
         "InvalidConfig", "the model is an encoder, which does not generate text (BertForMaskedLM)"
@@ -271,6 +271,7 @@ REMEDIED = [
             ("28-gguf", "tiny"),
         )
     ),
+    pytest.param("13-continue-adapter", {"adapter_as_model": "continue"}, BOATS, id="13, further"),
     pytest.param("11-merge-of-4bit-checkpoint", {"merge_adapter": OUT}, BOATS, id="11"),
     pytest.param(
         "16-tokenizer-larger-than-embedding",

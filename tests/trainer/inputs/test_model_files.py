@@ -134,14 +134,15 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
         pytest.param(
             only_an_adapter,
             'ModelNotFound: the directory contains an adapter of "meta-llama/Llama-3.1-8B" (',
-            "name the base model to train a new adapter; to continue training this one, publish "
-            "it with merge_adapter: true, or merge it with PEFT, and name the merged model",
+            "set adapter_as_model: continue to train this adapter further, or adapter_as_model: "
+            "merge to merge it into its base model and train the result; to train a new adapter, "
+            "name the base model",
             id="what an earlier job has published",
         ),
         pytest.param(
             an_adapter,
             'ModelNotFound: the directory contains an adapter of "meta-llama/Llama-3.1-8B"',
-            "merge_adapter: true",
+            "set adapter_as_model: continue",
             id="an adapter next to a full model",
         ),
         pytest.param(

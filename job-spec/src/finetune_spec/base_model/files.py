@@ -13,6 +13,7 @@ from typing import Any
 
 from finetune_contract.reasons import Reason
 from finetune_spec.base_model import tensors
+from finetune_spec.base_model.adapters import HOW_TO_TRAIN
 from finetune_spec.base_model.damage import Damage, listed
 from finetune_spec.base_model.kinds import is_of_another_kind
 from finetune_spec.config.problem import quoted
@@ -114,8 +115,7 @@ def when_adapter(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
         reason=Reason.MODEL_NOT_FOUND,
         message=f"the directory contains an adapter{base} ({ADAPTER_CONFIG}), which is not a "
         "model on its own",
-        remedy="name the base model to train a new adapter; to continue training this one, publish "
-        "it with merge_adapter: true, or merge it with PEFT, and name the merged model",
+        remedy=HOW_TO_TRAIN,
     )
 
 

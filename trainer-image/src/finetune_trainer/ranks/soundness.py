@@ -90,6 +90,19 @@ def require_moved(
             raise nothing_trained("the weights are still the base model's: no tensor has changed")
 
 
+def require_changed_adapter(artifact: Path, before: Path) -> None:
+    """
+    Raises:
+        AttemptFailed: every tensor equals that of the adapter whose training was continued.
+    """
+    began = _in_files(before)
+    for name, tensor in tensors_of(artifact):
+        base = began(name)
+        if base is None or base.shape != tensor.shape or not is_same(tensor, base):
+            return
+    raise nothing_trained("the weights are still those of the adapter that was continued")
+
+
 def _compared(
     artifact: Path, began: "Lookup", moved: Mapping[str, Tensor]
 ) -> tuple[list[str], list[str]]:

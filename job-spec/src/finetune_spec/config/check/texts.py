@@ -224,6 +224,7 @@ def _null_word(text: str) -> str:
 FORMS: Mapping[str, Callable[[str, str], Iterator[Problem]]] = {
     "accelerator_config": check_mapping_or_file,
     "activation_checkpointing_kwargs": check_mapping_text,
+    "adapter_base_model": check_place,
     "chat_template_path": check_chat_template,
     "completion_template": check_template,
     "dataset_config": check_null_word,

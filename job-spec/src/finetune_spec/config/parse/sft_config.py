@@ -19,6 +19,11 @@ MODEL, TEMPLATE, MIXTURE, DATA_FILES, DATA = (
 )
 """The keys that name a source."""
 
+AS_MODEL, ADAPTER_BASE = "adapter_as_model", "adapter_base_model"
+"""The keys for an adapter in place of a model."""
+CONTINUE, MERGE = "continue", "merge"
+"""The values of the first one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SftConfig(Reading):
@@ -29,7 +34,7 @@ class SftConfig(Reading):
     written: Mapping[str, Any]
     """The keys that the user wrote, with an attempt's adjustments."""
     current: Mapping[str, Any]
-    """The same in current spelling."""
+    """The same in current spelling, with the keys that others imply."""
     older: Mapping[str, str]
     """Current spelling -> the older one that was written."""
     launch: Resolved
@@ -64,6 +69,8 @@ class SftConfig(Reading):
         model, template = self[MODEL], self[TEMPLATE]
         if model:
             yield MODEL, model
+        if (base := self[ADAPTER_BASE]) and base != model:
+            yield ADAPTER_BASE, base
         if template and template != model:
             yield TEMPLATE, template
         for part in self.mixture:
@@ -82,6 +89,8 @@ def read_config(written: Mapping[str, Any], schema: Schema | None = None) -> Sft
     """
     schema = schema or load_schema()
     current, older = modernize(written)
+    if current.get(AS_MODEL) == CONTINUE:
+        current = {"use_peft": True, **current}
     launch = resolve_launch(current)
     return SftConfig(
         values={
