@@ -31,7 +31,7 @@ _UNSEARCHED = "---\nsearch:\n  exclude: true\n---\n\n"
 
 
 def write(folder: Path) -> None:
-    """What the site is built from: a configuration, and the pages below docs/."""
+    """Writes the source of the site: a configuration, and the pages below docs/."""
     shutil.rmtree(folder, ignore_errors=True)
     files = tracked_files()
     for path in files:

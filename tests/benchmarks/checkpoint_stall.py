@@ -45,7 +45,7 @@ class Figures:
 
     seconds: float
     held_up: list[float]
-    """By each checkpoint."""
+    """The delay by each checkpoint."""
 
 
 def main(rounds: int) -> None:

@@ -30,7 +30,7 @@ STEPS = 2
 """The first does not count."""
 LENGTH = 256
 WORDS = (8, 150)
-"""Of the shortest and the longest row; all lengths in between are equally frequent."""
+"""Lengths of the shortest and the longest row; all lengths in between are equally frequent."""
 PADDED, MASKED, BORDERS = "padded, sdpa", "packed, mask of all pairs", "packed, by borders"
 CONFIG: Mapping[str, Any] = {
     "max_steps": STEPS,
@@ -103,7 +103,7 @@ def rows(place: Path) -> Path:
 
 
 def tokens_per_cpu_second(kind: str, model: Path, data: Path, place: Path) -> float:
-    """Of one training, after its first step."""
+    """The throughput of one training, after its first step."""
     from transformers import TrainerCallback
 
     from finetune_trainer.ranks.arguments import read_arguments

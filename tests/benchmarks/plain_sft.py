@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user without the operator would write: fetch, `trl sft`, upload. Runs in a pod.
+"""A script that a user without the operator would write: fetch, `trl sft`, upload. Runs in a pod.
 
     python3 plain_sft.py CONFIG OUTPUT_URI
 

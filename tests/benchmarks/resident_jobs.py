@@ -39,8 +39,8 @@ PORT = 18083
 FINETUNE_JOBS = "/apis/finetune.dev/v1alpha1/namespaces/default/finetunejobs"
 QUIET_SECONDS = 30
 BUSY_SHARE = 0.05
-"""Of a core: an operator that uses less is idle, unless the machine is too busy to give it more:
-measure on an idle machine.
+"""Share of a core: an operator that uses less is idle, unless the machine is too busy to give it
+more: measure on an idle machine.
 """
 
 

@@ -46,7 +46,7 @@ def flops_per_token(model: Architecture, work: Work) -> float:
 
 
 def _forward(model: Architecture, work: Work) -> tuple[float, float, float]:
-    """Of the layers' matrices, of queries with keys and with values, and of the head."""
+    """Operations of the layers' matrices, of queries with keys and values, and of the head."""
     weights = model.layers * sum(linear.weights for linear in model.linears)
     seen = work.row_tokens / 2
     return (

@@ -32,7 +32,7 @@ class Fault(Enum):
     BROKEN = auto()
     UNAVAILABLE = auto()
     CONFLICT = auto()
-    """Of writes only."""
+    """Only writes have conflicts."""
     CUT_BEFORE = auto()
     CUT_AFTER = auto()
     """The API server has carried it out, and the client never receives the response."""

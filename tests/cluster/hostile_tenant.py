@@ -19,14 +19,14 @@ from cluster.replicas import JOBS, Stage, reason_of, wait_until
 from testbed.control_plane import ControlPlane
 
 MOST_MEMORY_BYTES = 400 * 1024 * 1024
-"""Of the 512 MiB that the chart gives a replica."""
+"""A part of the 512 MiB that the chart gives a replica."""
 MOST_METRICS_BYTES = 1024 * 1024
 MOST_SECONDS = 5
 """The time limit for accepting another tenant's job, not counting the time in which processes wait
 for a core: the tests share the machine. The leader may compute for this long, too.
 """
 LONGEST_MESSAGE = 16_000
-"""Of all conditions together: fifty errors in each of three."""
+"""Limit for all conditions together: fifty errors in each of three."""
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/finetune-system/leases/finetune-operator"
 SCHEDULES = "/apis/finetune.dev/v1alpha1/namespaces/{}/finetuneschedules"

@@ -32,7 +32,7 @@ def test_objects_the_operator_creates_for_a_job_are_admitted(
 def test_an_object_without_a_job_is_refused(as_operator: Kubectl, team: str, kind: str) -> None:
     refusal = refusal_of(as_operator, without_owner(children_of(team)[kind]))
 
-    assert "makes, changes and deletes only" in refusal
+    assert "creates, changes and deletes only" in refusal
     assert "that a FineTuneJob controls" in refusal
 
 
@@ -152,8 +152,8 @@ def a_network_policy(namespace: str, selector: Manifest) -> Manifest:
     ("labels", "refusal"),
     [
         ({"finetune.dev/job": "balloon"}, ""),
-        ({"app": "database"}, "about pods of jobs"),
-        ({}, "about pods of jobs"),
+        ({"app": "database"}, "must select pods of jobs"),
+        ({}, "must select pods of jobs"),
     ],
     ids=str,
 )
@@ -179,7 +179,7 @@ def test_objects_of_others_cannot_be_deleted(
 ) -> None:
     plane.kubectl("create", "configmap", "theirs", "-n", team)
 
-    with pytest.raises(RuntimeError, match="makes, changes and deletes only configmaps"):
+    with pytest.raises(RuntimeError, match="creates, changes and deletes only configmaps"):
         as_operator("delete", "configmap", "theirs", "-n", team)
     with pytest.raises(RuntimeError, match=r"kube-\*"):
         as_operator(*("delete", "configmap", "-n", "kube-system"), _a_configmap_of_kube(plane))

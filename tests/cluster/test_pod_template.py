@@ -27,7 +27,7 @@ def dry_run(jobs: Jobs, job: Resource) -> str:
 
 
 def refusal_of(jobs: Jobs, job: Resource) -> str:
-    """Of a replica that already reviews jobs: it takes a moment until one does."""
+    """The refusal of a replica that already reviews jobs: it takes a moment until one does."""
     for _ in until(60):
         try:
             dry_run(jobs, job)

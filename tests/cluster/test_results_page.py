@@ -98,7 +98,7 @@ def url(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def token(plane: ControlPlane, team: str) -> str:
-    """Of a user who may read the jobs of one namespace."""
+    """The token of a user who may read the jobs of one namespace."""
     here = ("--namespace", team)
     plane.kubectl("create", "serviceaccount", "reader", *here)
     rights = ("--verb=get,list", "--resource=finetunejobs.finetune.dev")

@@ -138,7 +138,7 @@ def test_without_a_path_an_error_starts_with_its_field() -> None:
         (b"\xff", "car is not JSON: "),
         ("[]", "car is list, expected an object"),
         ("null", "car is null, expected an object"),
-        ('{"a": 1}' + " " * 100, "car has 108 bytes, expected 100 at most"),
+        ('{"a": 1}' + " " * 100, "car has 108 bytes, expected at most 100"),
         ('{"a":' + "[" * 40 + "]" * 40 + "}", "car is nested more than 32 deep"),
         ("9" * 99 + "9", "car is int, expected an object"),
     ],

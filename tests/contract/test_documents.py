@@ -69,14 +69,14 @@ RUN_TEXT = r"""{
 FAILURE = Failure(
     category=Category.USER,
     reason="DatasetNotFound",
-    message="no such data set \u00e9",
+    message="no such dataset \u00e9",
     remedy="upload it",
     phase="Fetching",
 )
 FAILED_TEXT = (
     '{"version":1,"adapterVerified":false,"step":0,"totalSteps":0,"checkpointStep":0,'
     '"resumedFromStep":3,"worldSize":0,"figures":{},"failure":{"category":"User",'
-    '"reason":"DatasetNotFound","message":"no such data set \u00e9","remedy":"upload it",'
+    '"reason":"DatasetNotFound","message":"no such dataset \u00e9","remedy":"upload it",'
     '"phase":"Fetching","rank":null}}'
 )
 SUCCESS = Outcome(
@@ -212,7 +212,7 @@ def test_an_unreadable_progress_document_names_the_path(ours: Any, sentence: str
 
 
 def test_a_document_of_a_pod_is_read_up_to_a_length_limit() -> None:
-    with pytest.raises(InvalidDocument, match="outcome has 4097 bytes, expected 4096 at most"):
+    with pytest.raises(InvalidDocument, match="outcome has 4097 bytes, expected at most 4096"):
         Outcome.from_json(SUCCESS_TEXT + " " * (MAX_OUTCOME_BYTES + 1 - len(SUCCESS_TEXT)))
     with pytest.raises(InvalidDocument, match="progress has 65537 bytes"):
         Progress.from_body(b" " * (MAX_PROGRESS_BYTES + 1))

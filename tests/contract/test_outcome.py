@@ -29,7 +29,7 @@ SUCCESS = Outcome(
 )
 
 
-def a_failure(category: Category = Category.USER, message: str = "no such data set") -> Outcome:
+def a_failure(category: Category = Category.USER, message: str = "no such dataset") -> Outcome:
     return Outcome(
         failure=Failure(
             category=category,

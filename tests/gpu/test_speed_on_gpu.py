@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ROUNDS, STEPS = 3, 200
 LEAST = 0.97
-"""Of bare TRL's tokens per second: the benchmark's target is 0.99, and three rounds vary."""
+"""Share of bare TRL's tokens per second: the benchmark's target is 0.99, and three rounds vary."""
 
 
 @pytest.mark.gpu

@@ -14,7 +14,7 @@ from finetune_spec.config.check.keys import OPERATOR_OWNED
 from finetune_spec.config.parse.schema import Schema, known_versions, load_schema
 
 _WORDS = {
-    "string": "a text",
+    "string": "a string",
     "integer": "a whole number",
     "number": "a number",
     "array": "a list",
@@ -101,7 +101,7 @@ def _sentences(newest: Mapping[str, Any], *, has_default: bool = True) -> Iterat
     kinds = [words for kind, words in _WORDS.items() if kind in newest.get("type", ())]
     if len(kinds) > 1:
         separator = ", " if "boolean" in newest["type"] else " or "
-        yield f"Takes {', '.join(kinds[:-1])}{separator}{kinds[-1]}."
+        yield f"Accepts {', '.join(kinds[:-1])}{separator}{kinds[-1]}."
     if None in newest.get("enum", ()):
         yield f"One of {', '.join(choice for choice in newest['enum'] if choice)}."
     if "no" in newest.get("enum", ()):

@@ -317,7 +317,7 @@ PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
         ),
     },
 }
-"""By file below tests/ and by test: the reasons that it provokes."""
+"""The reasons that each test provokes, by its file below tests/."""
 
 _CATEGORY = re.compile(r"^( *category:\n +description: )[^\n]*", re.MULTILINE)
 
@@ -341,7 +341,7 @@ def proofs() -> Iterator[tuple[Reason, str, str]]:
 
 def _table() -> Iterator[str]:
     yield from (
-        "| reason | category | what its user reads | remedy |",
+        "| reason | category | meaning | remedy |",
         "| --- | --- | --- | --- |",
     )
     for reason in Reason:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The language of what users read: wordings of language.toml that a text contains, with their line.
 
-`make lint` runs it. It reads the descriptions of the CRDs, the comments of the chart's values, the
-chart's notes, the prose of the pages, `--help` of every command, the messages, docstrings and
-comments in the sources (`source_texts`), and the comments of configs, workflows and build files.
-Code, links and TRL's own help texts are left out.
+`make lint` runs it. It reads the descriptions of the CRDs, the comments, notes, alerts and
+dashboard of the chart, the prose of the pages, `--help` of every command, the messages, docstrings
+and comments in the sources (`source_texts`), the docstrings and comments of tests, the scripts of
+the results page, and the comments of configs, workflows and build files. Code, links and TRL's own
+help texts are left out.
 """
 
 import argparse
@@ -25,20 +26,19 @@ from repository.tracked import ROOT, tracked_files
 
 TABLE = Path(__file__).with_name("language.toml")
 CHART = ROOT / "charts" / "finetune-operator"
+TESTS = ROOT / "tests"
 
-NOT_PROSE = (
-    "tests/",
-    "testbed/README.md",
-    "docs/decisions/",
-    "docs/reference/config.md",
-)
-"""Texts for developers, records of the past, and TRL's own words."""
+NOT_PROSE = ("tests/", "docs/reference/config.md")
+"""Data of tests, and TRL's own words."""
 
-IN_SOURCES = (".py", ".html")
+IN_SOURCES = (".py", ".html", ".js")
 """Files in a project's `src` that contain messages."""
 
-COMMENTED = (".toml", ".yml", "Makefile", "Dockerfile")
+COMMENTED = (".toml", ".yml", ".tpl", "Makefile", "Dockerfile")
 """Ends of the names of files with comments that contributors and users read."""
+
+SHOWN = (CHART / "files" / "alerts.yaml", CHART / "files" / "dashboard.json")
+"""Files whose texts are shown by other programs."""
 
 _LINES = re.DOTALL | re.MULTILINE
 _GENERATED_KEYS = re.compile(r"^ *# Generated from TRL's.*?^ *# End of what is generated", _LINES)
@@ -71,7 +71,7 @@ def wordings() -> tuple[Wording, ...]:
 
 
 def findings_in(text: str, table: tuple[Wording, ...]) -> list[Finding]:
-    """What a text has of them, in order; a wording may go over the end of a line."""
+    """The findings in a text, in order. A wording may continue on the next line."""
     return sorted(
         (
             Finding(
@@ -89,35 +89,30 @@ def findings_in(text: str, table: tuple[Wording, ...]) -> list[Finding]:
 def prose_of(file: Path) -> str:
     """The text of a file that people read as prose, with everything else blank, line by line."""
     text = file.read_text()
-    match file.suffix:
-        case ".md":
-            return _without_code(text)
-        case ".yaml" if file.parent.name == "crds":
-            return _descriptions(text)
-        case ".yaml" | ".yml":
-            return source_texts.of_comments(text)
-        case ".py":
-            return source_texts.of_python(text)
-        case ".toml":
-            return source_texts.of_toml(text)
-        case ".html":
-            return source_texts.of_template(text)
-        case "" | ".Dockerfile":
-            return source_texts.of_comments(text)
-        case _:
-            return re.sub(r"\{\{.*?\}\}", blank, text)
+    if file.suffix == ".py" and file.is_relative_to(TESTS):
+        return source_texts.of_explanations(text)
+    if file.suffix == ".yaml" and file.parent.name == "crds":
+        return _descriptions(text)
+    if file.suffix == ".yaml" and file.parent.name in ("files", "templates"):
+        return text
+    read = _READERS.get(file.suffix)
+    return read(text) if read else text
 
 
 def texts() -> Iterator[Path]:
     """Everything that is checked."""
     yield from sorted((ROOT / "crds").glob("*.yaml"))
     yield CHART / "values.yaml"
-    yield CHART / "templates" / "NOTES.txt"
+    yield from SHOWN
+    templates = CHART / "templates"
+    yield from (templates / "NOTES.txt", *sorted(templates.rglob("*.yaml")))
     for file in tracked_files():
         name = file.relative_to(ROOT).as_posix()
         is_read = name.endswith((".md", *COMMENTED)) and not name.startswith(NOT_PROSE)
         is_config = name.startswith("configs/") and file.suffix == ".yaml"
-        if is_read or is_config or (file.suffix in IN_SOURCES and "/src/" in name):
+        is_source = file.suffix in IN_SOURCES and "/src/" in name
+        is_test = file.suffix == ".py" and file.is_relative_to(TESTS)
+        if is_read or is_config or is_source or is_test:
             yield file
 
 
@@ -169,6 +164,10 @@ def _without_code(text: str) -> str:
     return text
 
 
+def _without_templates(text: str) -> str:
+    return re.sub(r"\{\{.*?\}\}", blank, text)
+
+
 def _only(text: str, spans: list[tuple[int, int]]) -> str:
     """The text with everything blank but these parts."""
     kept, end = [], 0
@@ -176,6 +175,20 @@ def _only(text: str, spans: list[tuple[int, int]]) -> str:
         kept += [blanked(text[end:start]), text[start:stop]]
         end = stop
     return "".join([*kept, blanked(text[end:])])
+
+
+_READERS = {
+    "": source_texts.of_comments,
+    ".Dockerfile": source_texts.of_comments,
+    ".html": source_texts.of_template,
+    ".md": _without_code,
+    ".py": source_texts.of_python,
+    ".toml": source_texts.of_toml,
+    ".txt": _without_templates,
+    ".yaml": source_texts.of_comments,
+    ".yml": source_texts.of_comments,
+}
+"""The reader for each end of a file's name. Other files are read completely."""
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ PAGES = tuple(
 )
 
 TITLES = ("test", "test that proves it (path::name)")
-"""Of a column that names tests."""
+"""Titles of a column that names tests."""
 
 Proofs = dict[str, dict[str, list[str]]]
 """Heading -> claim -> tests, each as `path::name`, possibly with a remark in parentheses."""

@@ -63,7 +63,7 @@ def _rooms() -> Iterator[Path]:
 
 
 def _lines(package: Path) -> Iterator[str]:
-    yield "| room | its law | its door |"
+    yield "| room | rule | entry point |"
     yield "| --- | --- | --- |"
     for room in rooms_of(package):
         if room != package:

@@ -28,12 +28,17 @@ def is_prose(text: str) -> bool:
 
 def of_python(source: str) -> str:
     """Docstrings and comments line by line; each other string at the line of its first quote."""
-    lines = [""] * (source.count("\n") + 1)
-    tree = ast.parse(source)
-    for line, text in _strings(tree):
+    lines = of_explanations(source).split("\n")
+    for line, text in _strings(ast.parse(source)):
         if is_prose(text):
-            lines[line - 1] += f"{' '.join(text.split())} | "
-    for line, text in _docstrings(tree):
+            lines[line - 1] = f"{' '.join(text.split())} | {lines[line - 1]}"
+    return "\n".join(lines)
+
+
+def of_explanations(source: str) -> str:
+    """Docstrings and comments of Python code, line by line. The other strings of tests are data."""
+    lines = [""] * (source.count("\n") + 1)
+    for line, text in _docstrings(ast.parse(source)):
         for number, part in enumerate(_without_code(text).split("\n")):
             lines[line - 1 + number] += part
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -97,13 +102,14 @@ def _comment(line: str) -> str:
 
 
 def _without_code(text: str) -> str:
-    """Without what is quoted as code, also over the end of a line."""
+    """The text without inline code, which may continue on the next line."""
     return _INLINE_CODE.sub(blank, text)
 
 
 def _part(part: ast.expr) -> str:
-    is_text = isinstance(part, ast.Constant) and isinstance(part.value, str)
-    return part.value if is_text else _PLACEHOLDER
+    if isinstance(part, ast.Constant) and isinstance(part.value, str):
+        return part.value
+    return _PLACEHOLDER
 
 
 def _texts(table: Any) -> Iterator[str]:

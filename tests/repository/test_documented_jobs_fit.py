@@ -21,7 +21,7 @@ PLACES = (
 )
 
 SMALLEST_GB = 16
-"""Of a GPU for a job that names none."""
+"""The GPU memory for a job that does not name a GPU."""
 
 _QWEN = {"model_type": "qwen2", "vocab_size": 152064, "tie_word_embeddings": False}
 MODELS: Mapping[str, Mapping[str, Any]] = {

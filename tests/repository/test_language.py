@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from repository import language
+from repository.tracked import ROOT
 
 
 def words_in(text: str, tmp_path: Path, name: str = "page.md") -> list[tuple[int, str]]:
@@ -170,6 +171,27 @@ beside = 1 # `told`, and asked
     ]
 
 
+def test_of_a_test_docstrings_and_comments_are_read_and_its_data_are_not() -> None:
+    file = ROOT / "tests" / "repository" / "test_language.py"
+    prose = language.prose_of(file).split("\n")
+    data = next(n for n, line in enumerate(file.read_text().split("\n")) if "Whoever cr" in line)
+
+    assert "plain technical English" in prose[1]
+    assert prose[data] == ""
+
+
+def test_all_texts_of_alerts_templates_and_scripts_are_read(tmp_path: Path) -> None:
+    text = 'summary: It says so\n{{/* asks */}} message: "tells"\n// told\n'
+
+    for name in ("files/alerts.yaml", "templates/policy.yaml", "_rights.tpl", "page.js"):
+        assert words_in(text, tmp_path, name) == [
+            (1, "says"),
+            (2, "asks"),
+            (2, "tells"),
+            (3, "told"),
+        ]
+
+
 @pytest.mark.parametrize("name", ["job.yaml", "check.yml", "Makefile", "Dockerfile"])
 def test_of_configs_workflows_and_build_files_the_comments_are_read(
     name: str, tmp_path: Path
@@ -210,7 +232,7 @@ def test_every_text_is_free_of_these_wordings_except_the_listed_pages() -> None:
 
 
 def test_every_listed_page_exists_and_is_checked() -> None:
-    checked = {file.relative_to(language.ROOT).as_posix() for file in language.texts()}
+    checked = {file.relative_to(ROOT).as_posix() for file in language.texts()}
 
     assert {"README.md", "docs/user/training.md", "crds/finetunejobs.yaml"} <= checked
     assert "charts/finetune-operator/values.yaml" in checked
@@ -228,5 +250,15 @@ def test_every_listed_page_exists_and_is_checked() -> None:
         ".github/ISSUE_TEMPLATE/bug.yml",
         "configs/examples/queue.yaml",
         "docs/contributing/benchmarks.md",
+        "docs/decisions/0001-hashed-requirements-instead-of-uv-lock.md",
     } <= checked
-    assert not any(name.startswith("tests/") for name in checked)
+    assert {
+        "charts/finetune-operator/files/alerts.yaml",
+        "charts/finetune-operator/files/dashboard.json",
+        "charts/finetune-operator/templates/_rights.tpl",
+        "charts/finetune-operator/templates/admissionpolicy.yaml",
+        "results-page/src/finetune_results_page/static/page.js",
+        "testbed/README.md",
+        "tests/trainer/kills.py",
+    } <= checked
+    assert "tests/repository/language.toml" not in checked

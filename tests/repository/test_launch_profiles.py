@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each profile of `accelerate_config` is a file in `configs/accelerate`, and is valid as a
-whole.
+"""Each profile of `accelerate_config` is a file in `configs/accelerate`, and is a valid
+config.
 """
 
 from pathlib import Path

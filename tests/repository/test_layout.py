@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules for the repository as a whole, enforced by tests."""
+"""Rules for the complete repository, enforced by tests."""
 
 import re
 from pathlib import Path

@@ -108,7 +108,7 @@ def test_the_archive_suggests_other_tools_keys_like_the_installed_package(
     job = (EXAMPLES / "first-job.yaml").read_text()
     wrong = tmp_path / "job.yaml"
     wrong.write_text(job.replace("learning_rate:", "lr:"))
-    installed = [Path(sys.executable).with_name("finetune"), "validate", wrong]
+    installed = [str(Path(sys.executable).with_name("finetune")), "validate", str(wrong)]
 
     done = run(unpacked, "finetune", "validate", wrong)
 

@@ -29,7 +29,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
 
 
 def images_in(manifests: str) -> set[str]:
-    """Of the containers, and of the trainer that the operator starts."""
+    """The images of the containers, and of the trainer that the operator starts."""
     found = set()
     for document in yaml.load_all(manifests, Loader=yaml.CSafeLoader):
         if document and document["kind"] == "Deployment":

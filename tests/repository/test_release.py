@@ -16,6 +16,7 @@ import yaml
 
 from repository import plugin_archive, provenance, release, released_chart
 from repository.publication import CHART, Publication, problems, repository_version
+from repository.tracked import ROOT
 from testbed import helm, images
 
 VERSION = repository_version()
@@ -197,8 +198,8 @@ def test_a_wheel_contains_its_description_licence_and_url(built: Path) -> None:
         assert facts["Version"] == VERSION
         assert facts["License-Expression"] == "Apache-2.0"
         assert facts["Project-URL"] == f"Download, {DOWNLOADS}"
-        assert facts.get_payload().startswith("# finetune-")
-        assert licence == (release.ROOT / "LICENSE").read_bytes()
+        assert str(facts.get_payload()).startswith("# finetune-")
+        assert licence == (ROOT / "LICENSE").read_bytes()
 
 
 @pytest.mark.slow
@@ -239,7 +240,7 @@ def versions_of(folder: Path) -> dict[str, list[str]]:
 
 
 def _tags(manifests: str) -> Iterator[str]:
-    """Of our images, and of the label with the version."""
+    """The tags of our images, and the label with the version."""
     yield from re.findall(r'app\.kubernetes\.io/version: "([^"]+)"', manifests)
     tags = re.findall(r"[^\s\"]+/finetune-[a-z-]+:([^\s\"]+)", manifests)
     assert tags, "no image is named"

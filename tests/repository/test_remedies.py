@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A remedy says what to write. "correct the file" only says that something is wrong, which the
-message before it has said.
+"""A remedy states what to write. "correct the file" only repeats that something is wrong, which the
+message before it has stated.
 """
 
 import ast

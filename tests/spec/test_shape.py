@@ -91,10 +91,10 @@ def test_fields_that_the_api_server_defaults_may_be_null() -> None:
         ),
         (
             {"image": None},
-            "spec.image: found null, expected a text: give the key a value, or remove it",
+            "spec.image: found null, expected a string: give the key a value, or remove it",
         ),
-        ({"image": ""}, "spec.image: found an empty text: remove the key or give it a value"),
-        ({"runToken": 7}, "spec.runToken: found 7, expected a text: put it in quotes"),
+        ({"image": ""}, "spec.image: found an empty string: remove the key or give it a value"),
+        ({"runToken": 7}, "spec.runToken: found 7, expected a string: put it in quotes"),
         ({"runToken": "x" * 300}, "spec.runToken: found 300 characters, expected at most 256"),
         (
             {"config": []},

@@ -17,7 +17,7 @@ MOST_SECONDS = 0.05
 """CPU seconds for one check: the operator handles nothing else meanwhile."""
 
 MOST_BYTES = 2**30
-"""Of address space, in addition to that of the process."""
+"""Address space in addition to that of the process."""
 
 TRIES = 3
 

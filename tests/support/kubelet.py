@@ -37,7 +37,7 @@ class Seen:
     state: State
     is_init: bool = False
     is_native_sidecar: bool = False
-    """Of an init container: `restartPolicy: Always`."""
+    """Whether an init container has `restartPolicy: Always`."""
     is_started: bool = False
     last: State = field(default_factory=dict)
 

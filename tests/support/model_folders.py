@@ -74,3 +74,42 @@ def a_tokenizer(folder: Path, **added: int) -> None:
 
 def write_index(folder: Path, files: Mapping[str, str]) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+
+
+ADAPTER: Mapping[str, Any] = {
+    "peft_type": "LORA",
+    "task_type": "CAUSAL_LM",
+    "base_model_name_or_path": "acme/base",
+    "bias": "none",
+    "r": 4,
+    "lora_alpha": 32,
+    "lora_dropout": 0.05,
+    "target_modules": ["q_proj", "v_proj"],
+    "modules_to_save": None,
+    "use_dora": False,
+    "use_rslora": False,
+    "loftq_config": {},
+    "megatron_core": "megatron.core",
+    "inference_mode": True,
+}
+"""What PEFT writes, shortened."""
+
+
+def adapter_tensors(rank: int = 4, config: Mapping[str, Any] = LLAMA) -> dict[str, tuple[int, ...]]:
+    """The tensors in the file of an adapter on a Llama's queries and values."""
+    hidden = config["hidden_size"]
+    return {
+        f"base_model.model.model.layers.{layer}.self_attn.{name}_proj.lora_{half}.weight": shape
+        for layer in range(config["num_hidden_layers"])
+        for name in "qv"
+        for half, shape in (("A", (rank, hidden)), ("B", (hidden, rank)))
+    }
+
+
+def an_adapter(folder: Path, **changed: Any) -> Path:
+    """A complete adapter; a value of None removes an option."""
+    folder.mkdir(parents=True, exist_ok=True)
+    options = {key: it for key, it in {**ADAPTER, **changed}.items() if it is not None}
+    (folder / "adapter_config.json").write_text(json.dumps(options))
+    write_weights(folder / "adapter_model.safetensors", adapter_tensors(), dtype="F32")
+    return folder

@@ -39,7 +39,7 @@ TIMES = (
     ("0 */8 * * *", "America/New_York"),
 )
 FIRST_TRIES = 3000
-"""Of a schedule's times, by counting: results with fewer are compared."""
+"""The number of times of a schedule that are counted: results with fewer are compared."""
 
 
 def a_schedule_body(**spec: Any) -> dict[str, Any]:

@@ -105,7 +105,7 @@ class Copy:
         return {name: found[f"{name}.py"]["logits"] for name in cards}
 
     def cards(self) -> dict[str, str]:
-        """Of everything that was published, by its directory."""
+        """The cards of everything that was published, by directory."""
         return {card.parent.name: card.read_text() for card in self.folder.glob("*/README.md")}
 
     @property

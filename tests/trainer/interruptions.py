@@ -10,7 +10,7 @@ from unittest import mock
 
 @contextmanager
 def stopping_at(step: int, moment: str) -> Iterator[None]:
-    """Asks the rank to stop when its trainer reaches this callback event at this step."""
+    """Requests the rank to stop when its trainer reaches this callback event at this step."""
     from transformers import TrainerCallback
 
     from finetune_trainer.exchange.workspace import Workspace

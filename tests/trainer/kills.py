@@ -30,7 +30,7 @@ from finetune_trainer.storage.store import open_store
 from trainer import warm_ranks
 
 WAYS = ("SIGTERM", "SIGKILL", "rank")
-"""The supervisor is asked to stop; its pod is killed immediately; only its rank is killed."""
+"""The supervisor receives a stop request; its pod is killed; only its rank is killed."""
 SHARES = {
     "Starting": 0.1,
     "Fetching": 0.02,
@@ -285,7 +285,7 @@ def _phases(place: Path) -> list[str]:
     except FileNotFoundError:
         return [*told[:-1], "Loading"]
     if progress.phase is TrainerPhase.VERIFYING:
-        # Checked first: the last step's checkpoint is held back the whole time.
+        # Checked first: the last step's checkpoint is held back all the time.
         return [*told, "Verifying"]
     if _is_evaluating(workspace):
         return [*told, "Evaluating"]

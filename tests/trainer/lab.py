@@ -15,7 +15,7 @@ from trainer.in_process import Trained, a_run
 from trainer.two_ranks import TwoRanks
 
 STEPS = 5
-"""Of two rows each: two and a half epochs, so that step 3 is in the middle of one."""
+"""Steps of two rows each: two and a half epochs, so that step 3 is in the middle of one."""
 WHOLE = {"use_peft": False, "lora_r": None, "max_steps": STEPS}
 ADAPTER = {"max_steps": STEPS, "lora_dropout": 0.0}
 STOP = 3

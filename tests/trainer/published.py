@@ -58,7 +58,7 @@ def tensors_of(model: Path) -> dict[str, Any]:
 
 
 def losses(model: Any, tokenizer: Any) -> list[float]:
-    """Of each training dialogue, without its padding: every token counts."""
+    """The loss of each training dialogue, without its padding: every token counts."""
     import torch
 
     found = []

@@ -38,7 +38,7 @@ def test_the_contract_has_the_schema_of_the_pinned_trl() -> None:
 
 def test_trls_own_defaults_are_accepted() -> None:
     defaults = {key: schema["default"] for key, schema in PROPERTIES.items() if "default" in schema}
-    # From a file its parser refuses this key's default, a text.
+    # From a file its parser refuses this key's default, a string.
     del defaults["debug"]
     config = {"model_name_or_path": "m", "dataset_name": "d", **defaults}
 

@@ -106,4 +106,4 @@ def kind_of(value: object) -> str:
 
 def _require_length(text: str | bytes, name: str, max_bytes: int) -> None:
     if len(text) > max_bytes:
-        raise InvalidDocument(f"{name} has {len(text)} bytes, expected {max_bytes} at most")
+        raise InvalidDocument(f"{name} has {len(text)} bytes, expected at most {max_bytes}")

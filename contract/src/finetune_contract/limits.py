@@ -8,10 +8,10 @@ MAX_DEPTH = 32
 """Nested objects and lists, in any document."""
 
 MAX_DOCUMENT_BYTES = 64 * 2**20
-"""Of any document: a manifest with some hundred thousand files, not more."""
+"""Limit for any document: enough for a manifest with some hundred thousand files."""
 
 MAX_COUNT = 2**62
-"""Of a reported count, in magnitude: the difference of two of them still fits an int64."""
+"""Limit for the magnitude of a reported count: a difference of two still fits an int64."""
 
 TEN_YEARS = 10 * 365 * 24 * 3600
 """Seconds. The longest duration that makes sense."""

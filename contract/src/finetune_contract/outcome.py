@@ -91,7 +91,7 @@ class Failure:
     """The first failing rank, if one failed."""
 
     def with_reason(self, reason: str | None) -> "Failure":
-        """With Kubernetes' own reason, such as `Evicted`, if there is one."""
+        """The failure with Kubernetes' own reason, such as `Evicted`, if there is one."""
         return replace(self, reason=reason or self.reason)
 
 

@@ -42,7 +42,7 @@ class Owner:
 
     namespace: Any
     name: Any
-    """Of any type in an untrusted document: it is compared, and shown."""
+    """May have any type in an untrusted document: it is compared and shown."""
     cluster: Any = None
     """None for a job of an older release, and for a run outside any cluster."""
 

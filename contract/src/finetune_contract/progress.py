@@ -65,7 +65,7 @@ class Unsaved:
     """Checkpoints that could not be uploaded: the last saved one is `Progress.checkpoint_step`."""
 
     step: int
-    """Of the newest one."""
+    """The step of the newest one."""
     seconds: int
     """The time without a successful upload."""
     message: str = field(default="", metadata=bounded_by(_shortened))
@@ -109,7 +109,7 @@ class Progress:
     """Rows of a micro-batch, if the trainer has chosen it."""
     memory: GpuMemory = GpuMemory()
     answers: tuple[Answer, ...] = field(default=(), metadata=FIRST_ANSWERS)
-    """To held-out prompts, before and after training; known when the artifact is."""
+    """Answers to held-out prompts, before and after training; known when the artifact is."""
 
     @property
     def percent(self) -> int | None:
@@ -216,8 +216,8 @@ def _parse_stock(status: _StockStatus) -> Progress:
 
 
 def _percentage(number: int | None) -> int | None:
-    """Steps are computed from it, so it must be one."""
-    return None if number is None else max(0, min(100, number))
+    """Steps are computed from it; None for an impossible one."""
+    return number if number is not None and 0 <= number <= 100 else None
 
 
 def _count(number: float | None) -> int | None:

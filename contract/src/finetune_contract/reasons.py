@@ -50,350 +50,349 @@ class Reason(StrEnum):
     # A table: one line per cell.
     # fmt: off
     INVALID_JOB = ("InvalidJob", Category.USER,
-        ("the file contains no job, or one that `finetune validate` rejects; each error with "
-        "its line or `--set`"),
-        "change each line as its error describes")
+        "The file contains no valid job; the message has the line or the `--set` of each error",
+        "Change each line as its error describes")
     INVALID_CONFIG = ("InvalidConfig", Category.USER,
-        ("each wrong key of the config, what was found and what was expected; or what TRL "
-        "objects to"),
-        "change the named keys as the message describes")
+        ("Keys of the config are invalid: each with the value that was found and the value that "
+        "is expected, or with TRL's own message"),
+        "Change the named keys as the message describes")
     INVALID_URI = ("InvalidUri", Category.USER,
-        "a location other than `s3://`, `gs://`, `az://` or `file://`, or one without a bucket",
-        "write a URI such as `s3://bucket/folder`")
+        "A location is not an `s3://`, `gs://`, `az://` or `file://` URI, or has no bucket",
+        "Write a URI such as `s3://bucket/folder`")
     CREDENTIALS_MISSING = ("CredentialsMissing", Category.USER,
-        "a location in a store, and no credentials in the environment",
-        "name a Secret with the keys")
+        "A location is in an object store, and the environment contains no credentials",
+        "Set `credentialsSecretRef` to a Secret with the keys")
     ACCESS_DENIED = ("AccessDenied", Category.USER,
-        "what the store refused, in its own words; or a path without read or write permission",
-        "check the keys in the Secret, or the folder's owner")
+        "The store denied access, with its own message; or a path cannot be read or written",
+        "Check the keys in the Secret, or the owner of the directory")
     BUCKET_NOT_FOUND = ("BucketNotFound", Category.USER,
-        "the bucket that does not exist",
-        "create it: the trainer does not create buckets")
+        "The bucket does not exist",
+        "Create it: the trainer does not create buckets")
     INVALID_CREDENTIALS = ("InvalidCredentials", Category.USER,
-        ("the variable whose value no client can send (a newline within it, quotation marks, an "
-        "address without `http://`); never the value"),
-        "write that key of the Secret again, without these characters")
+        ("A variable has a value that no client can send (a newline within it, quotation marks, "
+        "an address without `http://`). The message contains the variable, never the value"),
+        "Write that key of the Secret again, without these characters")
     CREDENTIALS_EXPIRED = ("CredentialsExpired", (Category.USER, Category.INFRASTRUCTURE),
-        ("a token that is no longer valid: a user error if it was never valid in this attempt; "
-        "one that expired during training is retried, since the next pod reads the Secret again"),
-        "renew the token in the Secret, or use a workload identity")
+        ("A token is no longer valid. It is a user error if the token was never valid in this "
+        "attempt. A token that expired during training is retried, because the next pod reads "
+        "the Secret again"),
+        "Renew the token in the Secret, or use a workload identity")
     WRONG_REGION = ("WrongRegion", Category.USER,
-        "the region of the bucket, as reported by the store, and the configured one",
-        "set `AWS_REGION` to the bucket's region")
+        "The configured region differs from the region of the bucket; the message contains both",
+        "Set `AWS_REGION` to the bucket's region")
     STORE_REFUSED = ("StoreRefused", (Category.USER, Category.INFRASTRUCTURE),
-        ("the store's code and words for a request that it does not support (an archived or "
-        "locked file, a disabled key); a code that is not in the table of "
+        ("The store rejected a request that it does not support (an archived or locked file, a "
+        "disabled key), with its error code and message. A code that is not in the table of "
         "docs/platform/object-stores.md is retried"),
-        "change what the store names")
+        "Correct the cause in the store's message")
     OUTPUT_OWNED = ("OutputOwned", Category.USER,
-        "the job that wrote to this location first, and its cluster if that is a different one",
-        ("choose another location, or [take it "
-        "over](../platform/object-stores.md#whom-a-place-belongs-to)"))
+        "Another job owns the location; the message names it, and its cluster if it differs",
+        ("Choose another location, or [take it "
+        "over](../platform/object-stores.md#who-owns-a-location)"))
     MODEL_NOT_FOUND = ("ModelNotFound", Category.USER,
-        "the location of the model, and what was found there instead",
-        "set `model_name_or_path` to a folder, a location or a hub name with a complete model")
+        "The model was not found; the message contains its location and what is there",
+        "Set `model_name_or_path` to a folder, a location or a hub name with a complete model")
     MODEL_DAMAGED = ("ModelDamaged", Category.USER,
-        ("what is wrong with the model's files: Git LFS pointers, files that are missing or cut "
-        "short, tensors that are missing or named by a wrapper; or weights that cannot be read"),
-        "upload the complete model, as described in the message")
+        ("The model's files are damaged: Git LFS pointers, missing or truncated files, tensors "
+        "that are missing or have the name of a wrapper, or weights that cannot be read"),
+        "Upload the complete model, as described in the message")
     REVISION_NOT_FOUND = ("RevisionNotFound", Category.USER,
-        "the branch, tag or commit that the hub does not have",
-        "set `model_revision` to a branch, tag or commit that exists")
+        "The branch, tag or commit does not exist on the hub",
+        "Set `model_revision` to a branch, tag or commit that exists")
     HUB_ACCESS_DENIED = ("HubAccessDenied", Category.USER,
-        "what the hub refused: a private, gated or misspelt name",
-        "write the name as the hub has it, or set `HF_TOKEN`")
+        "The hub denied access: the name is private, gated or misspelled",
+        "Write the name as the hub has it, or set `HF_TOKEN`")
     HUB_TOKEN_MISSING = ("HubTokenMissing", Category.USER,
-        "`push_to_hub` without a token, before anything is downloaded",
-        "set `HF_TOKEN` in a Secret")
+        "`push_to_hub` is set without a token; reported before anything is downloaded",
+        "Set `HF_TOKEN` in a Secret")
     HUB_TOKEN_INVALID = ("HubTokenInvalid", Category.USER,
-        "a token that the hub does not accept",
-        "set `HF_TOKEN` to a token that has not expired")
+        "The hub does not accept the token",
+        "Set `HF_TOKEN` to a token that has not expired")
     HUB_REFUSED = ("HubRefused", Category.USER,
-        "what the hub objects to in a repository or its files",
-        "set `hub_model_id` to `OWNER/NAME`")
+        "The hub rejected a repository or its files, with its own message",
+        "Set `hub_model_id` to `OWNER/NAME`")
     TRACKER_NOT_INSTALLED = ("TrackerNotInstalled", Category.USER,
-        "the tracker that the image lacks, and those that it has",
-        "name one of them, or set an image that has it")
+        "The image does not contain the tracker; the message lists the installed ones",
+        "Set one of them, or an image that contains the tracker")
     PACKAGE_NOT_INSTALLED = ("PackageNotInstalled", Category.USER,
-        ("the package that an optimizer, a kernel of the hub, or the model's own files need, "
-        "and that the image lacks"),
-        "an alternative without it, as in the remedy, or a `spec.image` that has it")
+        "An optimizer, a hub kernel or the model's files need a package that the image lacks",
+        "Use the alternative in the remedy, or a `spec.image` that contains the package")
     ATTENTION_NOT_INSTALLED = ("AttentionNotInstalled", Category.USER,
-        "flash attention that the image lacks, and the package",
-        "leave `attn_implementation` out, or set an image that has it")
+        "The image does not contain the package for this attention",
+        "Leave `attn_implementation` out, or set an image that contains the package")
     COMPILER_MISSING = ("CompilerMissing", Category.USER,
-        ("an image without a C compiler, or without Python's headers, on a node with GPUs, "
-        "before anything is downloaded; or Triton's own message"),
-        "`spec.image` with gcc and Python's headers, or none")
+        ("The image has no C compiler or no Python headers, on a node with GPUs. Reported before "
+        "anything is downloaded, or with Triton's own message"),
+        "Use a `spec.image` with gcc and Python's headers, or remove `spec.image`")
     DEEPSPEED_NEEDS_COMPILER = ("DeepSpeedNeedsCompiler", Category.USER,
-        "DeepSpeed's own optimizer, or offloading to a disk, in an image without a compiler",
-        "`optim` in place of `deepspeed.optimizer`, or an image that has nvcc")
+        "DeepSpeed's own optimizer, or offloading to a disk, needs a compiler",
+        "Set `optim` instead of `deepspeed.optimizer`, or an image that has nvcc")
     DEEPSPEED_NOT_INSTALLED = ("DeepSpeedNotInstalled", Category.USER,
-        "the config requires DeepSpeed, which a custom image lacks",
-        "`accelerate_config: fsdp2`, or an image that has it")
+        "The config requires DeepSpeed, and the custom image does not contain it",
+        "Set `accelerate_config: fsdp2`, or an image that contains DeepSpeed")
     DATASET_NOT_FOUND = ("DatasetNotFound", Category.USER,
-        "the location of the data, and the most similar name",
-        "set `dataset_name` to the location of the data")
+        "The data was not found; the message contains its location and the most similar name",
+        "Set `dataset_name` to the location of the data")
     DATASET_ACCESS_DENIED = ("DatasetAccessDenied", Category.USER,
-        "the address that refused, without its signature",
-        "sign it again, or open it")
+        "The web server denied access; the message contains the address without its signature",
+        "Sign the address again, or make it accessible")
     UNKNOWN_FILE_TYPE = ("UnknownFileType", Category.USER,
-        "a file with an unsupported type",
-        "rename it according to its type, or save it as CSV or JSON lines")
+        "A file has an unsupported type",
+        "Rename it according to its type, or save it as CSV or JSON lines")
     INVALID_DATASET = ("InvalidDataset", Category.USER,
-        "file and line that cannot be read, and why",
-        "change the line as the message describes")
+        "A file cannot be read; the message contains the line and the cause",
+        "Change the line as the message describes")
     EMPTY_DATASET = ("EmptyDataset", Category.USER,
-        "the split without rows, or whose rows were all dropped, and why",
-        "add examples")
+        "A split has no rows, or all of its rows were left out; the message contains the cause",
+        "Add examples")
     DATASET_COLUMN_MISSING = ("DatasetColumnMissing", Category.USER,
-        "the columns of the data, and what TRL trains on",
-        "rename them, or set `dataset_columns`")
+        "The data does not have the columns that TRL trains on; the message lists both",
+        "Rename the columns, or set `dataset_columns`")
     UNKNOWN_ROLE = ("UnknownRole", Category.USER,
-        "the role that the chat template does not support, and those that it does",
-        "write one of these roles")
+        "The chat template does not support a role; the message lists the supported ones",
+        "Write one of these roles")
     NOT_CONVERSATIONAL = ("NotConversational", Category.USER,
-        "`system_message` for data without conversations",
-        "leave it out")
+        "`system_message` is set, but the data does not consist of conversations",
+        "Remove `system_message`")
     SPLIT_NOT_FOUND = ("SplitNotFound", Category.USER,
-        "the split that does not exist, and those that do",
-        "name one of them")
+        "The split does not exist; the message lists the existing ones",
+        "Set one of them")
     DATASET_CONFIG_NOT_FOUND = ("DatasetConfigNotFound", Category.USER,
-        "the configurations that a data set has, if none, or a missing one, is chosen",
-        "set `dataset_config` to one of them")
+        "`dataset_config` is missing or unknown; the message lists the configurations",
+        "Set `dataset_config` to one of them")
     SPLIT_EXISTS = ("SplitExists", Category.USER,
-        "a split to create that already exists",
-        "leave `test_split_size` out, or name another split to create")
+        "The split that should be created already exists",
+        "Leave `test_split_size` out, or name another split to create")
     SPLIT_TOO_LARGE = ("SplitTooLarge", Category.USER,
-        "a test split that would leave nothing to train on",
-        "make it smaller")
+        "The test split would leave no rows for training",
+        "Reduce its size")
     MIXTURE_OF_SHAPES = ("MixtureOfShapes", Category.USER,
-        "the part of a mixture that has other columns than the first",
-        "give them the same shape")
+        "A part of a mixture has other columns than the first part",
+        "Convert them to the same shape")
     IMAGE_NOT_FOUND = ("ImageNotFound", Category.USER,
-        "the image of a row that was not found",
-        "upload it next to the data")
+        "The image of a row was not found",
+        "Upload it next to the data")
     CHAT_TEMPLATE_NOT_FOUND = ("ChatTemplateNotFound", Category.USER,
-        "the file or name that is not a template",
-        "set `chat_template_path` to a `.jinja` file, or a folder with a tokenizer")
+        "The file or name is not a chat template",
+        "Set `chat_template_path` to a `.jinja` file, or a folder with a tokenizer")
     CHAT_TEMPLATE_MISSING = ("ChatTemplateMissing", Category.USER,
-        "conversations, and a model without a template",
-        "set `chat_template_path`")
+        "The data consists of conversations, and the model has no chat template",
+        "Set `chat_template_path`")
     INVALID_CHAT_TEMPLATE = ("InvalidChatTemplate", Category.USER,
-        "the Jinja error, with its line",
-        "change the template at that line")
+        "The chat template is not valid Jinja; the message contains the error and its line",
+        "Change the template at that line")
     CONVERSATIONS_REFUSED = ("ConversationsRefused", Category.USER,
-        "what the chat template refuses in all rows, with turn and row, and its own words",
-        "`merge_system_message`, another `chat_template_path`, or turns that the template has")
+        "The chat template rejects all rows; the message contains its error, turn and row",
+        "Set `merge_system_message`, another `chat_template_path`, or turns that the template has")
     CHAT_TEMPLATE_TOKENS_MISSING = ("ChatTemplateTokensMissing", Category.USER,
-        "tokens of the template that are not in the model's vocabulary",
-        "set `added_tokens`")
+        "The model's vocabulary lacks tokens of the chat template",
+        "Set `added_tokens`")
     ASSISTANT_TOKENS_UNKNOWN = ("AssistantTokensUnknown", Category.USER,
-        "`assistant_only_loss` with a template that does not mark answers",
-        "another template, or without it")
+        "`assistant_only_loss` is set, and the chat template does not mark answers",
+        "Set another template, or remove the key")
     EOS_MISSING = ("EosMissing", Category.USER,
-        "a model whose answers would not stop",
-        "set `eos_token`")
+        "The model's answers would not end",
+        "Set `eos_token`")
     METRIC_NOT_FOUND = ("MetricNotFound", Category.USER,
-        "the function in `metric_fn` that was not found",
-        "set `metric_fn` to `FILE.py:FUNCTION`, with the file next to the data")
+        "The function in `metric_fn` was not found",
+        "Set `metric_fn` to `FILE.py:FUNCTION`, with the file next to the data")
     METRIC_FAILED = ("MetricFailed", Category.USER,
-        "what the user's function raised, and its line",
-        "change the function until a call with lists works where you wrote it")
+        "The user's function raised an exception; the message contains its line",
+        "Change the function until a call with lists works where you wrote it")
     NOTHING_TO_JUDGE = ("NothingToJudge", Category.USER,
-        "`metric_fn` without answers to evaluate",
-        "add a test split")
+        "`metric_fn` is set, and there are no answers to evaluate",
+        "Add a test split")
     NOTHING_TRAINED = ("NothingTrained", Category.USER,
-        "no token counts for the loss, or no weight has moved",
-        "raise `max_length` or `learning_rate`")
+        "No token counts for the loss, or no weight has changed",
+        "Raise `max_length` or `learning_rate`")
     TOO_MANY_ROWS_LEFT_OUT = ("TooManyRowsLeftOut", Category.USER,
-        "how many rows cannot be trained on, and why, if they exceed `max_rows_left_out`",
-        "change the rows as the reasons describe, or raise `max_rows_left_out`")
+        "More rows than `max_rows_left_out` cannot be trained on; the message has the cause",
+        "Change the rows as the reasons describe, or raise `max_rows_left_out`")
     WEIGHTS_UNMOVED = ("WeightsUnmoved", Category.USER,
-        ("which of the trained tensors are still the base model's, although their layers "
-        "received gradients; the trained artifact is kept"),
-        "another `optim` or `accelerate_config`; report it")
+        ("Some trained tensors still equal those of the base model, although their layers "
+        "received gradients. The trained artifact is kept"),
+        "Set another `optim` or `accelerate_config`, and report the problem")
     NOT_FINITE = ("NotFinite", Category.USER,
-        "the step since which no gradient was finite, or the weight that is NaN",
-        "lower `learning_rate`")
+        "No gradient was finite from a certain step on, or a weight is NaN",
+        "Lower `learning_rate`")
     WORSE_THAN_BASE = ("WorseThanBase", Category.USER,
-        "eval loss of the base and of the tuned model",
-        "lower `learning_rate`, or check the data")
+        "The trained model has a worse eval loss, or `metric_for_best_model`, than the base",
+        "Lower `learning_rate`, or check the data")
     WORLD_SIZE_CHANGED = ("WorldSizeChanged", Category.USER,
-        "a checkpoint of another number of processes, where the strategy cannot reshard it",
-        "the same number of processes again, or another `spec.runToken` to begin again")
+        "The number of processes changed, and the strategy cannot reshard the checkpoint",
+        "Use the same number of processes again, or another `spec.runToken` to begin again")
     CHECKPOINT_UNSAFE = ("CheckpointUnsafe", Category.USER,
-        "what the checkpoint contains that no trainer saves; it was not loaded, and no code ran",
-        "find out who can write to the output location; delete the checkpoint")
+        "The checkpoint contains a foreign object. It was not loaded, and no code ran",
+        "Find out who can write to the output location, and delete the checkpoint")
     DISTRIBUTION_MISMATCH = ("DistributionMismatch", Category.USER,
-        "ranks with different distribution settings",
-        "remove the conflicting settings from `env`")
+        "The ranks have different distribution settings",
+        "Remove the conflicting settings from `env`")
     OUT_OF_MEMORY = ("OutOfMemory", Category.OUT_OF_MEMORY,
-        ("torch's message while loading or training, or which parts of the model were not "
-        "loaded onto the GPU; if memory runs out while verifying or merging, the run succeeds "
-        "and its note lists what was skipped"),
-        "what can still be reduced, from micro-batch to QLoRA; finally, a larger GPU")
+        ("GPU memory ran out during loading or training, or parts of the model were not loaded "
+        "onto the GPU. If memory runs out during verification or merging, the run succeeds and "
+        "its note lists what was skipped"),
+        "Apply the changes in the remedy, or use a larger GPU")
     INTERRUPTED = ("Interrupted", Category.INTERRUPTION,
-        "the step, and whether a checkpoint is complete",
-        "no action: the next attempt resumes")
+        "The attempt was interrupted; the message has the step and the state of the checkpoint",
+        "No action: the next attempt resumes")
     STORE_UNREACHABLE = ("StoreUnreachable", Category.INFRASTRUCTURE,
-        "the location that did not respond, and for how long",
-        "check the endpoint")
+        "The store did not respond; the message contains the location and the time",
+        "Check the endpoint")
     STORE_BUSY = ("StoreBusy", Category.INFRASTRUCTURE,
-        "the store's response after all retries: too many requests, or its own error",
-        "wait, run fewer jobs at the same time, or request a higher rate limit")
+        "The store failed all retries: too many requests, or an error of its own",
+        "Wait, run fewer jobs at the same time, or request a higher rate limit")
     STORE_FULL = ("StoreFull", Category.INFRASTRUCTURE,
-        "that the bucket, account or disk of the store is full",
-        "delete what is not needed there, or raise its quota")
+        "The bucket, account or disk of the store is full",
+        "Delete data that is no longer needed there, or raise its quota")
     CLOCK_SKEWED = ("ClockSkewed", Category.INFRASTRUCTURE,
-        "that node and store disagree about the time, so that no signature is valid",
-        "synchronize the node's clock")
+        "The clocks of node and store differ, so that no signature is valid",
+        "Synchronize the node's clock")
     DATA_SERVER_UNREACHABLE = ("DataServerUnreachable", Category.INFRASTRUCTURE,
-        "the address that did not answer",
-        "check that the server is up, or put the file into an object store")
+        "The web server with the data did not respond",
+        "Check that the server is up, or put the file into an object store")
     HUB_UNREACHABLE = ("HubUnreachable", Category.INFRASTRUCTURE,
-        "a hub that is unavailable, busy or failing",
-        "allow the pods to reach it, or use an object store")
+        "The hub is unavailable, busy or failing",
+        "Allow the pods to reach it, or use an object store")
     DISK_FULL = ("DiskFull", Category.INFRASTRUCTURE,
-        "what could not be written",
-        "more room, fewer checkpoints")
+        "A file could not be written because the disk is full",
+        "Provide more disk, or keep fewer checkpoints")
     SHARED_MEMORY_FULL = ("SharedMemoryFull", Category.INFRASTRUCTURE,
-        "what could not be written to `/dev/shm`, through which processes of a pod exchange data",
-        "raise `spec.resources.sharedMemory`, or fewer data loader workers")
+        "`/dev/shm`, through which the processes of a pod exchange data, is full",
+        "Raise `spec.resources.sharedMemory`, or use fewer data loader workers")
     HOST_OUT_OF_MEMORY = ("HostOutOfMemory", Category.INFRASTRUCTURE,
-        "what could not be allocated on the node; or that the pod used more memory than its limit",
-        "raise `spec.resources.memory`")
+        "Memory of the node could not be allocated, or the pod used more memory than its limit",
+        "Raise `spec.resources.memory`")
     DATA_WORKER_KILLED = ("DataWorkerKilled", Category.INFRASTRUCTURE,
-        "the loader's process that was killed",
-        "more memory, fewer workers")
+        "A process of the data loader was killed",
+        "Raise `spec.resources.memory`, or use fewer workers")
     GPU_FAILED = ("GpuFailed", Category.INFRASTRUCTURE,
-        "ECC, NVLink, Xid, launch failures",
-        "check the node's kernel log, drain it")
+        "The GPU failed: ECC, NVLink, Xid or launch errors",
+        "Check the node's kernel log, and drain the node")
     DRIVER_MISSING = ("DriverMissing", Category.PLATFORM,
         "GPUs were requested, but the container has no NVIDIA driver",
-        "check device plugin and container runtime; set `podTemplate.spec.runtimeClassName`")
+        "Check device plugin and container runtime; set `podTemplate.spec.runtimeClassName`")
     DRIVER_TOO_OLD = ("DriverTooOld", Category.PLATFORM,
-        "the CUDA that the node's driver runs, and the one that the image needs",
-        "update the driver, choose other nodes, or an image for that CUDA")
+        "The image needs a newer CUDA version than the node's driver; the message has both",
+        "Update the driver, choose other nodes, or use an image for that CUDA version")
     GPU_MISSING = ("GpuMissing", Category.INFRASTRUCTURE,
-        "how many GPUs were requested and how many the driver shows, in its own words",
-        "check device plugin and kernel log")
+        "The driver shows fewer GPUs than requested; the message contains both numbers",
+        "Check device plugin and kernel log")
     GPU_TOO_OLD = ("GpuTooOld", Category.USER,
-        "a GPU that this image has no kernels for, and the oldest generation that it supports",
-        "choose nodes with newer GPUs, or an image for an older CUDA")
+        "The image has no kernels for the GPU; the message has the oldest supported generation",
+        "Choose nodes with newer GPUs, or an image for an older CUDA version")
     GPU_TOO_SMALL = ("GpuTooSmall", Category.USER,
-        "what weights, gradients and optimizer need on each GPU, and what the GPU has",
-        "the changes that make it fit, or a larger GPU")
+        "Weights, gradients and optimizer states need more memory than each GPU has",
+        "Apply the changes in the remedy, or use a larger GPU")
     GPU_UNSUPPORTED = ("GpuUnsupported", Category.USER,
-        "GPUs that this image's torch was not built for; several MIG slices in one pod",
-        "choose another image or other nodes")
+        "The image's torch was not built for these GPUs, or a pod has several MIG slices",
+        "Choose another image or other nodes")
     GPU_UNAVAILABLE = ("GpuUnavailable", Category.INFRASTRUCTURE,
-        "no device, a busy one, a driver that is not ready",
-        "check driver and device plugin")
+        "A device is missing or busy, or the driver is not ready",
+        "Check driver and device plugin")
     NCCL_ERROR = ("NcclError", Category.INFRASTRUCTURE,
-        "NCCL's own sentence",
-        "`NCCL_DEBUG: INFO`; check the links")
+        "NCCL reported an error, which the message contains",
+        "Set `NCCL_DEBUG: INFO`, and check the links")
     COLLECTIVE_TIMEOUT = ("CollectiveTimeout", Category.INFRASTRUCTURE,
-        "the ranks waited longer than `ddp_timeout`",
-        "find the late rank")
+        "The ranks waited longer than `ddp_timeout`",
+        "Find the rank that is late")
     PEER_LOST = ("PeerLost", Category.INFRASTRUCTURE,
-        "the connection to another rank was lost; reported only if no other cause is known",
-        "check the other nodes")
+        "The connection to another rank was lost. Reported only if no other cause is known",
+        "Check the other nodes")
     RENDEZVOUS_FAILED = ("RendezvousFailed", Category.INFRASTRUCTURE,
-        "the ranks could not connect to each other",
-        "check pods and NetworkPolicy")
+        "The ranks could not connect to each other",
+        "Check pods and NetworkPolicy")
     MASTER_NOT_FOUND = ("MasterNotFound", Category.INFRASTRUCTURE,
-        "the first node's name that does not resolve",
-        "check its pod and DNS")
+        "The name of the first node does not resolve",
+        "Check its pod and DNS")
     WORLD_SIZE_MISMATCH = ("WorldSizeMismatch", Category.INFRASTRUCTURE,
-        "processes expected and found",
-        "check that every node's pod runs")
+        "The number of processes differs from the expected number; the message contains both",
+        "Check that every node's pod runs")
     RESUME_MISMATCH = ("ResumeMismatch", Category.INFRASTRUCTURE,
-        "nodes that fetched different checkpoints",
-        "no action: the next attempt fetches again")
+        "Nodes fetched different checkpoints",
+        "No action: the next attempt fetches them again")
     RANK_KILLED = ("RankKilled", Category.INFRASTRUCTURE,
-        "the rank and its signal",
-        "raise `spec.resources.memory`")
+        "A rank was killed by a signal",
+        "Raise `spec.resources.memory`")
     RANK_CRASHED = ("RankCrashed", Category.INFRASTRUCTURE,
-        "the rank and its signal (SIGSEGV, SIGABRT, SIGBUS)",
-        "check log, GPU and driver")
+        "A rank crashed with a signal (SIGSEGV, SIGABRT, SIGBUS)",
+        "Check log, GPU and driver")
     RANKS_HUNG = ("RanksHung", Category.INFRASTRUCTURE,
-        "how long no rank made progress, and what one was doing; stacks in the log",
-        "`FINETUNE_HANG_SECONDS` if it takes that long")
+        "No rank made progress for too long; the log contains the stacks",
+        "Raise `FINETUNE_HANG_SECONDS` if steps take that long")
     ARTIFACT_DAMAGED = ("ArtifactDamaged", Category.INFRASTRUCTURE,
-        "files that were corrupted during the upload",
-        "the next attempt publishes again")
+        "Files were corrupted during the upload",
+        "No action: the next attempt publishes again")
     ARTIFACT_BROKEN = ("ArtifactBroken", Category.INTERNAL,
-        "an artifact that does not load completely, or contains unchanged weights",
-        "report it")
+        "The artifact does not load completely, or contains unchanged weights",
+        "Report it")
     NOTHING_SAVED = ("NothingSaved", Category.INTERNAL,
-        "a trainer that saved no tensors",
-        "check the log")
+        "The trainer saved no tensors",
+        "Check the log")
     MERGE_DIFFERS = ("MergeDiffers", Category.INTERNAL,
-        "a merged model with different outputs: noted, and the run succeeds without it",
-        "report it")
+        "The merged model computes different outputs: noted, and the run succeeds without it",
+        "Report it")
     CUDA_ERROR = ("CudaError", Category.INTERNAL,
-        "CUDA's sentence: an illegal access, an assertion in a kernel",
-        "`CUDA_LAUNCH_BLOCKING: '1'`")
+        "CUDA reported an error: an illegal access, an assertion in a kernel",
+        "Set `CUDA_LAUNCH_BLOCKING: '1'`")
     INVALID_RUN_DOCUMENT = ("InvalidRunDocument", Category.INTERNAL,
-        "a run document of another release",
-        "use operator and image of one release")
+        "The run document was written by another release",
+        "Use operator and image of the same release")
     RUN_DOCUMENT_MISMATCH = ("RunDocumentMismatch", Category.INTERRUPTION,
-        ("a run document that is not the one that belongs to the attempt's Job, such as the "
-        "copy that a node kept for an earlier pod; nothing was trained, and no attempt is "
-        "counted"),
-        "no action: the next pod has its own")
+        ("The run document does not belong to the attempt's Job, for example a copy that a node "
+        "kept for an earlier pod. Nothing was trained, and no attempt is counted"),
+        "No action: the next pod has its own")
     INTERNAL = ("Internal", Category.INTERNAL,
-        "the exception, and its traceback in the log",
-        "report it")
+        "The trainer raised an unexpected exception; the log contains the traceback",
+        "Report it")
     # Set by the operator, if the trainer wrote no outcome or was ended from outside.
     EXITED_WITHOUT_OUTCOME = ("ExitedWithoutOutcome", tuple(Category),
-        "the exit code, which decides the category, and the last lines of the log",
-        "check the trainer's log")
+        ("The trainer exited without an outcome. The exit code determines the category; the "
+        "message contains the last lines of the log"),
+        "Check the trainer's log")
     POD_FAILED = ("PodFailed", (Category.INTERRUPTION, Category.INFRASTRUCTURE),
-        "why the pod failed before its container could end; an interruption if it was disrupted",
-        "check the pod's node")
+        "The pod failed before its container; an interruption if the pod was disrupted",
+        "Check the pod's node")
     POD_REJECTED = ("PodRejected", Category.INTERRUPTION,
-        ("the node that did not start the pod, and the kubelet's reason and words; no attempt "
-        "is counted, and the next one starts after a few minutes"),
-        "no action if the node recovers; otherwise cordon it and check its kubelet and devices")
+        ("The node did not start the pod; the message contains the kubelet's reason and message. "
+        "No attempt is counted, and the next one starts after a few minutes"),
+        "No action if the node recovers; otherwise cordon it and check its kubelet and devices")
     INIT_CONTAINER_FAILED = ("InitContainerFailed", Category.INFRASTRUCTURE,
-        "the init container that failed before the trainer started, and its last output",
-        "check what it does and needs; if it is injected, ask your platform team")
+        "An init container failed before the trainer; the message has its last output",
+        "Check its requirements; if it is injected, contact your platform team")
     SIDECAR_FAILED = ("SidecarFailed", Category.INFRASTRUCTURE,
-        ("the other container that failed on one of several nodes, which ended the training of "
-        "all nodes"),
-        "check what it does and needs; if it is injected, ask your platform team")
+        "Another container failed on one of several nodes, which ended the training of all nodes",
+        "Check its requirements; if it is injected, contact your platform team")
     CONTAINER_START_FAILED = ("ContainerStartFailed", Category.INFRASTRUCTURE,
-        "why the container runtime could not start the trainer, in its words",
-        "check `spec.image` and the container runtime of the node")
+        "The container runtime could not start the trainer; the message has the cause",
+        "Check `spec.image` and the container runtime of the node")
     INTERRUPTED_TOO_OFTEN = ("InterruptedTooOften", (Category.USER, Category.PLATFORM),
-        ("how often one cause has stopped the pods in a row without completing a step (5 "
-        "evictions, 10 others), and the last message"),
-        "what that cause requires: more disk or memory, a higher priority, an earlier checkpoint")
+        ("The same cause stopped the pods repeatedly without a completed step in between (5 "
+        "evictions, or 10 other interruptions); the message contains the last one"),
+        "Correct that cause: more disk or memory, a higher priority, earlier checkpoints")
     POD_STOPPED = ("PodStopped", Category.INTERRUPTION,
-        "what stopped the pod before it had saved",
-        "raise `spec.terminationGracePeriodSeconds` if this happens again")
+        "The pod was stopped before it had saved",
+        "Raise `spec.terminationGracePeriodSeconds` if this happens again")
     TRAINING_JOB_FAILED = ("TrainingJobFailed", Category.INFRASTRUCTURE,
-        "the message of the Job's `Failed` condition, if no pods are left",
-        "check the Job's events")
+        "The Job failed and no pods are left; the message is that of its `Failed` condition",
+        "Check the Job's events")
     TRAINING_JOB_DELETED = ("TrainingJobDeleted", Category.INTERRUPTION,
-        "the Job that was deleted",
-        "delete the FineTuneJob, not its Job, to end the run")
+        "The Job was deleted",
+        "To end the run, delete the FineTuneJob and not its Job")
     UNEXPLAINED = ("Unexplained", Category.INTERNAL,
-        "that the attempt failed without a recorded cause: its record was edited",
-        "check the trainer's log")
+        "The attempt failed without a recorded cause, because its record was edited",
+        "Check the trainer's log")
     SUSPENDED = ("Suspended", Category.INTERRUPTION,
         "`spec.suspend` is true",
-        "set it to false to resume from the last checkpoint")
+        "Set it to false to resume from the last checkpoint")
     SPEC_CHANGED = ("SpecChanged", Category.INTERRUPTION,
-        "the spec was changed to define another run",
-        "no action: the next attempt trains with the new spec")
+        "The spec was changed to define another run",
+        "No action: the next attempt trains with the new spec")
     DEADLINE_EXCEEDED = ("DeadlineExceeded", Category.USER,
-        "the job exceeded its `spec.activeDeadlineSeconds`",
-        "raise it, and apply the job again: its last checkpoint is kept")
+        "The job exceeded its `spec.activeDeadlineSeconds`",
+        "Raise it, and apply the job again: its last checkpoint is kept")
     PODS_NOT_STARTED = ("PodsNotStarted", (Category.USER, Category.PLATFORM),
-        ("how many pods were running by `spec.startDeadlineSeconds`, and what the others wait "
-        "for, which may be an injected container or a volume; that determines the category"),
-        "resolve what the pods wait for, or raise `spec.startDeadlineSeconds`")
+        ("Not all pods were running by `spec.startDeadlineSeconds`. The message contains what "
+        "the others wait for, such as an injected container or a volume, which determines the "
+        "category"),
+        "Correct the cause of the wait, or raise `spec.startDeadlineSeconds`")
     # fmt: on

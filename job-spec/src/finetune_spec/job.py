@@ -40,7 +40,7 @@ class CheckedSpec:
     config: SftConfig
     context: Context
     problems: tuple[Problem, ...]
-    """With complete paths."""
+    """The problems, with complete paths."""
     is_bounded: bool = True
     """False if the spec is beyond the bounds: it was not read, and must not be."""
 

@@ -63,7 +63,7 @@ _HABITS: Mapping[str, Mapping[str, str]] = {
 
 _KINDS: Mapping[str, tuple[str, type]] = {
     "object": ("a mapping", Mapping),
-    "string": ("a text", str),
+    "string": ("a string", str),
     "integer": ("a whole number", int),
     "array": ("a list", list),
     "boolean": ("true or false", bool),
@@ -271,7 +271,7 @@ def _check_value(value: Any, schema: Mapping[str, Any], field: str) -> Iterator[
 
 def _check_text(value: str, schema: Mapping[str, Any], field: str) -> Iterator[str]:
     if len(value) < schema.get("minLength", 0):
-        yield "found an empty text: remove the key or give it a value"
+        yield "found an empty string: remove the key or give it a value"
     if len(value) > schema.get("maxLength", len(value)):
         yield f"found {len(value)} characters, expected at most {schema['maxLength']}"
     if "enum" in schema and value not in schema["enum"]:

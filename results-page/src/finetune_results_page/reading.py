@@ -28,7 +28,7 @@ LISTED: Final = 10_000
 """The number of listed jobs. To see more, a reader selects a namespace."""
 
 LARGEST: Final = 32 * 1024 * 1024
-"""Of one response, in bytes."""
+"""Limit for one response, in bytes."""
 
 SMALL: Final = 256 * 1024
 """A response that is parsed without a separate thread, in bytes."""

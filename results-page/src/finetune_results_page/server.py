@@ -33,7 +33,7 @@ FILES: Final = {
         ("page.js", "answers.js", "redraw.js", "sign-in.js", "token.js"), "text/javascript"
     ),
 }
-"""By path, with their content type."""
+"""The files by path, with their content type."""
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -46,7 +46,7 @@ HEADERS: Final = {
     "Vary": "Authorization",
     "X-Content-Type-Options": "nosniff",
 }
-"""Of every response: text of a job never becomes code, and no other site reads or frames it."""
+"""Headers of every response: texts never become code, and no other site reads or frames it."""
 
 API: web.AppKey[ClientSession] = web.AppKey("api", ClientSession)
 SERVER: web.AppKey[str] = web.AppKey("server", str)

@@ -126,7 +126,7 @@ class ControlPlane:
         return self._folder / "audit.log"
 
     def audit(self) -> list[dict[str, Any]]:
-        """Those that the API server has handled so far."""
+        """The events that the API server has recorded so far."""
         return [json.loads(line) for line in self.audit_log.read_text().splitlines()]
 
     def _fail_if_ended(self) -> None:

@@ -159,7 +159,7 @@ class Connection:
     """How to reach a running cluster."""
 
     pid: int
-    """Of the process that holds its namespaces."""
+    """The id of the process that holds its namespaces."""
     object_store_port: int
     """On 127.0.0.1 of the host."""
 
@@ -169,7 +169,7 @@ class Connection:
 
 
 def all_folders() -> list[Folder]:
-    """Of every cluster on this machine, including dead ones."""
+    """The directories of all clusters on this machine, including dead ones."""
     return [Folder(path.name) for path in sorted(_clusters().glob("*")) if path.is_dir()]
 
 

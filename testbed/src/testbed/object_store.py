@@ -43,7 +43,7 @@ class StoreSettings:
 
     @classmethod
     def of(cls, folder: Path, address: str = "127.0.0.1") -> "StoreSettings":
-        """Those in the directory, else new ones, which are saved there."""
+        """The settings in the directory. If there are none, new ones are saved there."""
         file = folder / "settings.json"
         with suppress(FileNotFoundError):
             return cls(folder=folder, **json.loads(file.read_text()))

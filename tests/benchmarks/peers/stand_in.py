@@ -56,7 +56,7 @@ def _ended(container: str) -> dict[str, Any]:
     ended = {
         "exitCode": 0,
         "reason": "Completed",
-        # Our operator parses it; to the others it is a text.
+        # Our operator parses it; to the others it is a string.
         "message": a_good_outcome().to_json(),
         "startedAt": _BEGAN,
         "finishedAt": _ENDED,

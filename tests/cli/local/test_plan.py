@@ -173,7 +173,7 @@ def test_an_unreachable_model_leaves_the_rest_of_the_plan_intact(
     assert plan(folder, model_name_or_path=str(folder / "nowhere")) == 0
 
     told = capsys.readouterr().out
-    assert "  memory        unknown: there is no folder " in told
+    assert "  memory        unknown: there is no directory " in told
     assert "16 rows a step" in told
 
 
@@ -278,7 +278,7 @@ def test_json_output_contains_the_suggestion_with_its_reasons(
                      "no config with the same result fits in 3Gi: set dtype: bfloat16",
                      id="a GPU that is too small"),
         pytest.param(["--gpu-memory", "80Gi"], 1, {"model_name_or_path": "./nowhere"}, 64,
-                     "the memory is unknown: there is no folder ", id="unknown model"),
+                     "the memory is unknown: there is no directory ", id="unknown model"),
     ],
 )  # fmt: skip
 def test_a_missing_suggestion_is_explained(

@@ -38,7 +38,7 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "save_steps": 3,
     },
 }
-"""By worth."""
+"""The most important ones first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the platform team does not allow is refused, with the setting that would allow it."""
+"""Jobs that a guard rail forbids are refused, with the setting that would allow them."""
 
 import re
 from dataclasses import replace

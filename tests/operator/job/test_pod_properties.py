@@ -98,7 +98,7 @@ async def _passes(cluster: FakeCluster, now: datetime) -> None:
 
 
 def state_of(pod: Body) -> Body:
-    """Of its trainer, read without the tested code."""
+    """The state of its trainer, read without the tested code."""
     for found in pod["status"].get("containerStatuses", ()):
         if found["name"] == "trainer":
             state: Body = found["state"]
@@ -138,7 +138,7 @@ def succeeded(scene: Scene) -> bool:
 
 
 def exit_codes(scene: Scene) -> set[str]:
-    """Of all containers, and those that the Job quotes."""
+    """The exit codes of all containers, and those that the Job quotes."""
     found = re.findall(r"'exitCode': (\d+)", str(scene.pods))
     return {*found, *re.findall(r"exit code (\d+)", str(scene.training_job))}
 

@@ -120,6 +120,24 @@ def test_only_hub_names_are_requested(name: Any, model: str | None) -> None:
     assert (named.name if named else None) == model
 
 
+@pytest.mark.parametrize("how", ["continue", "merge"])
+@pytest.mark.parametrize(
+    ("named", "model"),
+    [
+        pytest.param({"adapter_base_model": "acme/llama"}, "acme/llama", id="of the hub"),
+        pytest.param({"adapter_base_model": "s3://models/llama"}, None, id="in a store"),
+        pytest.param({"adapter_base_model": 7}, None, id="no text"),
+        pytest.param({}, None, id="which only the adapter names"),
+    ],
+)
+def test_for_an_adapter_its_base_model_is_requested(
+    how: str, named: Mapping[str, Any], model: str | None
+) -> None:
+    found = model_of(a_body("acme/adapter", adapter_as_model=how, model_revision="v2", **named))
+
+    assert (found and (found.name, found.revision)) == (model and (model, "main"))
+
+
 def test_a_revision_cannot_escape_its_segment_of_the_url() -> None:
     model = model_of(a_body(model_revision="../x?y"))
 

@@ -101,7 +101,7 @@ def test_the_lease_of_a_killed_holder_is_taken_over_after_its_duration() -> None
 
 
 def test_the_clock_of_another_machine_is_not_trusted() -> None:
-    """A newcomer waits the whole duration, however old the lease looks."""
+    """A new replica waits for the full duration, even if the Lease appears to be old."""
 
     async def scene() -> None:
         store, time, one, other = candidates()

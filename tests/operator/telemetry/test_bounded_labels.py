@@ -20,7 +20,7 @@ from support.operator_passes import failing_with, work_on
 
 MANY = 5000
 MOST_BYTES = 1024 * 1024
-"""Of a response. 5000 reasons made it 2.8 MiB."""
+"""Limit for a response. 5000 reasons made it 2.8 MiB."""
 
 
 def page_of(samples: Iterable[Sample]) -> str:

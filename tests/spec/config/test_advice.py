@@ -130,7 +130,7 @@ def test_a_suspicious_setting_gets_advice(config: dict[str, Any], sentence: str)
 def test_a_huge_effective_batch_size_gets_advice() -> None:
     config = {"per_device_train_batch_size": 64, "gradient_accumulation_steps": 16}
     sentence = (
-        "per_device_train_batch_size: the effective batch is 8192; few data sets are large "
+        "per_device_train_batch_size: the effective batch is 8192; few datasets are large "
         "enough for an effective batch above 4096"
     )
 

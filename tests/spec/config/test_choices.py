@@ -91,14 +91,14 @@ def test_an_unknown_name_gets_the_nearest_supported_one(key: str, value: str, me
         pytest.param(
             "dtype",
             "None",
-            'found "None", a text, expected one of auto, bfloat16, float16, float32: write null, '
+            'found "None", a string, expected one of auto, bfloat16, float16, float32: write null, '
             "YAML's word for none",
             id="null word",
         ),
         pytest.param(
             "packing_strategy",
             "",
-            'found "", a text, expected one of bfd, bfd_split, wrapped: leave the key out',
+            'found "", a string, expected one of bfd, bfd_split, wrapped: leave the key out',
             id="nothing",
         ),
         pytest.param(
@@ -108,12 +108,15 @@ def test_an_unknown_name_gets_the_nearest_supported_one(key: str, value: str, me
             id="number",
         ),
         pytest.param(
-            "fsdp", "true", 'found "true", a text: write true, without quotes', id="true in quotes"
+            "fsdp",
+            "true",
+            'found "true", a string: write true, without quotes',
+            id="true in quotes",
         ),
         pytest.param(
             "fsdp",
             "None",
-            'found "None", a text: write null, YAML\'s word for none',
+            'found "None", a string: write null, YAML\'s word for none',
             id="null word among words",
         ),
         pytest.param(
@@ -124,7 +127,7 @@ def test_an_unknown_name_gets_the_nearest_supported_one(key: str, value: str, me
             id="several in one text",
         ),
         pytest.param(
-            "debug", "", 'found "", a text: leave the key out', id="default that TRL cannot parse"
+            "debug", "", 'found "", a string: leave the key out', id="default that TRL cannot parse"
         ),
         pytest.param(
             "debug",

@@ -87,8 +87,8 @@ def test_every_profile_name_is_accepted(name: str) -> None:
         ),
         pytest.param(
             {"accelerate_config": {**FSDP, "fsdp_config": {"fsdp_offload_params": "yes"}}},
-            'accelerate_config.fsdp_config.fsdp_offload_params: found "yes", a text, expected true '
-            "or false: write true, without quotes",
+            'accelerate_config.fsdp_config.fsdp_offload_params: found "yes", a string, expected '
+            "true or false: write true, without quotes",
             id="an option of the wrong type",
         ),
         pytest.param(

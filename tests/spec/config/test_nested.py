@@ -81,7 +81,7 @@ def test_a_value_that_trl_accepts_passes_without_a_warning(key: str, value: Any)
         ),
         pytest.param(
             [DATA, DATA | {"fraction": "0.5"}],
-            'datasets[1].fraction: found "0.5", a text, expected a number: remove the quotes',
+            'datasets[1].fraction: found "0.5", a string, expected a number: remove the quotes',
             id="fraction in quotes",
         ),
         pytest.param(
@@ -91,18 +91,18 @@ def test_a_value_that_trl_accepts_passes_without_a_warning(key: str, value: Any)
         ),
         pytest.param(
             [DATA | {"split": None}],
-            "datasets[0].split: found null, expected a text: leave the key out for the default, "
+            "datasets[0].split: found null, expected a string: leave the key out for the default, "
             '"train"',
             id="no split",
         ),
         pytest.param(
             [DATA | {"name": 2024}],
-            "datasets[0].name: found 2024, a number, expected a text: put it in quotes",
+            "datasets[0].name: found 2024, a number, expected a string: put it in quotes",
             id="number for a name",
         ),
         pytest.param(
             [DATA | {"columns": ["a", 1]}],
-            "datasets[0].columns[1]: found 1, a number, expected a text: put it in quotes",
+            "datasets[0].columns[1]: found 1, a number, expected a string: put it in quotes",
             id="number among columns",
         ),
         pytest.param(
@@ -149,7 +149,7 @@ def test_every_error_of_every_entry_is_named() -> None:
         ),
         pytest.param(
             {True: "secret"},
-            "env.True: expected a text for a name: put it in quotes",
+            "env.True: expected a string as a name: put it in quotes",
             id="on for a name",
         ),
         pytest.param(
@@ -167,11 +167,11 @@ def test_an_error_in_env_is_named_without_its_value(value: Any, sentence: str) -
     ("value", "sentence"),
     [
         pytest.param(
-            {"A": None}, 'env.A: null becomes the text "None": leave the variable out', id="null"
+            {"A": None}, 'env.A: null becomes the string "None": leave the variable out', id="null"
         ),
         pytest.param(
             {"A": ["secret"]},
-            "env.A: is converted to text as Python prints it: write the intended text",
+            "env.A: is converted to a string as Python prints it: write the intended string",
             id="list",
         ),
     ],
@@ -186,11 +186,11 @@ def test_a_variable_with_an_unexpected_text_form_gets_a_warning(value: Any, sent
         (
             "label_names",
             ["labels", 1],
-            "label_names[1]: found 1, a number, expected a text: put it in quotes",
+            "label_names[1]: found 1, a number, expected a string: put it in quotes",
         ),
         ("lora_target_modules", [["q_proj"]], 'lora_target_modules[0]: found ["q_proj"], expected'),
-        ("lora_modules_to_save", [None], "lora_modules_to_save[0]: found null, expected a text"),
-        ("report_to", [True], "report_to[0]: found true, expected a text"),
+        ("lora_modules_to_save", [None], "lora_modules_to_save[0]: found null, expected a string"),
+        ("report_to", [True], "report_to[0]: found true, expected a string"),
     ],
 )
 def test_an_item_with_a_wrong_type_is_named_with_its_path(

@@ -116,7 +116,7 @@ def test_a_redundant_setting_is_accepted(config: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["LD_PRELOAD", "PYTHONSTARTUP", "PYTHONPATH", "GCONV_PATH"])
 def test_the_configs_env_cannot_set_a_variable_that_loads_other_code(name: str) -> None:
-    """The files of a data set are in the work directory: a library among them would be loaded."""
+    """The files of a dataset are in the work directory: a library among them would be loaded."""
     assert refusals({"env": {name: "/work/data/x"}}) == [
         f"env.{name}: determines which code is loaded: build an image that does not need it"
     ]

@@ -33,7 +33,7 @@ def told(config: Mapping[str, Any]) -> str:
         ),
         pytest.param(
             {"dataset_name": "s3://data/boats.ZIP"},
-            "an archive: unpack it, and name the folder or the file that is in it",
+            "an archive: unpack it, and name the directory or the file that is in it",
             {"dataset_name": "s3://data/boats"},
             id="an archive",
         ),

@@ -89,12 +89,12 @@ def test_a_warmup_ratio_of_one_or_more_is_refused(ratio: float) -> None:
     [
         pytest.param(
             {"cache_dir": "/cache"},
-            "cache_dir: has no effect: the cache is in the pod's own work folder",
+            "cache_dir: has no effect: the cache is in the pod's own working directory",
             id="cache_dir",
         ),
         pytest.param(
             {"overwrite_output_dir": True},
-            "overwrite_output_dir: has no effect: every run has its own folder",
+            "overwrite_output_dir: has no effect: every run has its own directory",
             id="overwrite_output_dir",
         ),
         pytest.param(

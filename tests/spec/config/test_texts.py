@@ -97,7 +97,7 @@ def test_a_well_formed_text_is_accepted_without_a_warning(key: str, value: Any) 
         pytest.param(
             "dataset_columns",
             "prompt=question",
-            'found "prompt=question", a text, expected a mapping: write {prompt: question}',
+            'found "prompt=question", a string, expected a mapping: write {prompt: question}',
             id="columns in a text",
         ),
         pytest.param(
@@ -143,7 +143,8 @@ def test_a_well_formed_text_is_accepted_without_a_warning(key: str, value: Any) 
         pytest.param(
             "lora_target_modules",
             "['q_proj', 'v_proj']",
-            'found "[\'q_proj\', \'v_proj\']", a text, expected a list: write ["q_proj", "v_proj"]',
+            "found \"['q_proj', 'v_proj']\", a string, expected a list: write "
+            '["q_proj", "v_proj"]',
             id="a list in quotes",
         ),
         pytest.param(
@@ -174,7 +175,7 @@ def test_a_well_formed_text_is_accepted_without_a_warning(key: str, value: Any) 
         pytest.param(
             "lora_target_modules",
             "None",
-            'found "None", a text: write null, YAML\'s word for none',
+            'found "None", a string: write null, YAML\'s word for none',
             id="null word for targets",
         ),
         pytest.param(
@@ -187,26 +188,27 @@ def test_a_well_formed_text_is_accepted_without_a_warning(key: str, value: Any) 
         pytest.param(
             "gradient_checkpointing_kwargs",
             "use_reentrant=False",
-            'found "use_reentrant=False", a text, expected a mapping: write {use_reentrant: false}',
+            'found "use_reentrant=False", a string, expected a mapping: write '
+            "{use_reentrant: false}",
             id="pair for a mapping",
         ),
         pytest.param(
             "gradient_checkpointing_kwargs",
             "{'use_reentrant': False}",
-            "found \"{'use_reentrant': False}\", a text that is not JSON, expected a mapping: "
+            "found \"{'use_reentrant': False}\", a string that is not JSON, expected a mapping: "
             "remove the quotes",
             id="Python for a mapping",
         ),
         pytest.param(
             "model_init_kwargs",
             "None",
-            'found "None", a text, expected a mapping: write null, YAML\'s word for none',
+            'found "None", a string, expected a mapping: write null, YAML\'s word for none',
             id="null word for a mapping",
         ),
         pytest.param(
             "deepspeed",
             "none",
-            'found "none", a text: write null, YAML\'s word for none',
+            'found "none", a string: write null, YAML\'s word for none',
             id="null word for a path",
         ),
         pytest.param(
@@ -234,7 +236,7 @@ def test_a_malformed_text_is_refused_in_one_sentence(key: str, value: Any, sente
         pytest.param(
             "dataset_name",
             "data/sets/train",
-            '"data/sets/train" can only be a folder on the '
+            '"data/sets/train" can only be a directory on the '
             "trainer's file system, because hub names have the form org/name: write "
             "./data/sets/train if it is",
             id="folder without a dot",
@@ -242,7 +244,7 @@ def test_a_malformed_text_is_refused_in_one_sentence(key: str, value: Any, sente
         pytest.param(
             "run_name",
             "None",
-            'the text "None" is not null: leave the key out for that',
+            'the string "None" is not null: leave the key out for that',
             id="run called None",
         ),
     ],

@@ -40,8 +40,8 @@ def test_every_trl_default_is_accepted(version: str) -> None:
         pytest.param("deepspeed", '{"zero_optimization": {"stage": 2}}', id="JSON for a mapping"),
         pytest.param("fsdp", True, id="fsdp in the form of transformers"),
         pytest.param("fsdp", ["full_shard", "auto_wrap"], id="fsdp as a list"),
-        pytest.param("run_name", "2024", id="number in quotes for a text"),
-        pytest.param("include_num_input_tokens_seen", True, id="truth value for a text"),
+        pytest.param("run_name", "2024", id="number in quotes for a string"),
+        pytest.param("include_num_input_tokens_seen", True, id="truth value for a string"),
         pytest.param("pad_to_multiple_of", "8", id="number in quotes where TRL takes texts"),
     ],
 )
@@ -81,7 +81,7 @@ def test_a_value_that_trl_trains_with_is_accepted(key: str, value: Any) -> None:
 def test_a_text_in_place_of_another_type_gets_what_to_write(
     key: str, text: str, expected: str
 ) -> None:
-    assert refusals(key, text) == [f'{key}: found "{text}", a text, expected {expected}']
+    assert refusals(key, text) == [f'{key}: found "{text}", a string, expected {expected}']
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_a_number_that_pyyaml_reads_as_a_string_gets_a_portable_spelling(
     (sentence,) = refusals("learning_rate", text)
 
     assert sentence == (
-        f'learning_rate: found "{text}", a text, expected a number: write {plain} without '
-        f"quotes, since some YAML parsers read {text} as text"
+        f'learning_rate: found "{text}", a string, expected a number: write {plain} without '
+        f"quotes, since some YAML parsers read {text} as a string"
     )
 
 
@@ -116,34 +116,34 @@ def test_a_number_that_pyyaml_reads_as_a_string_gets_a_portable_spelling(
         pytest.param(
             "run_name",
             2024,
-            "found 2024, a number, expected a text: put it in quotes",
-            id="number for a text",
+            "found 2024, a number, expected a string: put it in quotes",
+            id="number for a string",
         ),
         pytest.param(
             "model_revision",
             1e10,
-            "found 10000000000.0, a number, expected a text: put it in quotes",
+            "found 10000000000.0, a number, expected a string: put it in quotes",
             id="commit that looks like a number",
         ),
         pytest.param(
             "run_name",
             date(2024, 1, 2),
-            'found "2024-01-02", a date, expected a text: put it in quotes',
-            id="date for a text",
+            'found "2024-01-02", a date, expected a string: put it in quotes',
+            id="date for a string",
         ),
         pytest.param(
             "run_name",
             True,
-            "found true, expected a text: put the word in quotes, since YAML reads yes, on and "
+            "found true, expected a string: put the word in quotes, since YAML reads yes, on and "
             "true alike",
-            id="on for a text",
+            id="on for a string",
         ),
         pytest.param(
             "model_revision",
             False,
-            "found false, expected a text: put the word in quotes, since YAML reads no, off and "
+            "found false, expected a string: put the word in quotes, since YAML reads no, off and "
             "false alike",
-            id="off for a text",
+            id="off for a string",
         ),
         pytest.param(
             "max_steps",
@@ -167,18 +167,18 @@ def test_a_number_that_pyyaml_reads_as_a_string_gets_a_portable_spelling(
             id="mapping for one value",
         ),
         pytest.param(
-            "deepspeed", 2, "found 2, expected a mapping or a text", id="stage for a profile"
+            "deepspeed", 2, "found 2, expected a mapping or a string", id="stage for a profile"
         ),
         pytest.param(
             "gradient_checkpointing_kwargs",
             True,
-            "found true, expected a mapping or a text",
+            "found true, expected a mapping or a string",
             id="true for a mapping",
         ),
         pytest.param("report_to", None, 'found null: write "none" for no tracker', id="no tracker"),
         pytest.param("report_to", False, 'found false: write "none" for no tracker', id="bare no"),
         pytest.param(
-            "hub_token", 1234, "found a number, expected a text: put it in quotes", id="a secret"
+            "hub_token", 1234, "found a number, expected a string: put it in quotes", id="a secret"
         ),
         pytest.param(
             "parallelism_config",

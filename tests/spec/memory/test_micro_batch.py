@@ -39,7 +39,7 @@ def test_auto_without_gradient_accumulation_steps_is_refused_with_what_to_write(
     ("value", "told"),
     [
         ("atuo", 'found "atuo", expected a whole number or auto'),
-        ("8", 'found "8", a text, expected a whole number or auto: remove the quotes'),
+        ("8", 'found "8", a string, expected a whole number or auto: remove the quotes'),
         (2.5, "found 2.5, expected a whole number or auto"),
         (True, "found true, expected a whole number or auto"),
         (None, "found null, expected a whole number or auto: leave the key out for the default, 8"),

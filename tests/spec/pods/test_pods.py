@@ -170,7 +170,7 @@ def test_fields_that_pods_can_have_are_accepted(spec: dict[str, Any]) -> None:
         (
             of_container(env=[{"name": "HOME", "value": "/"}]),
             (
-                f"{TRAINER}.env[0].name: HOME cannot be set by a job: the work folder is the "
+                f"{TRAINER}.env[0].name: HOME cannot be set by a job: the working directory is the "
                 "trainer's home"
             ),
         ),
@@ -306,11 +306,11 @@ def test_fields_that_pods_cannot_have_are_refused(spec: dict[str, Any], sentence
         ),
         (
             of_container(env=[{"name": "A", "value": 1}]),
-            f"{TRAINER}.env[0].value: found 1, expected a text: put it in quotes",
+            f"{TRAINER}.env[0].value: found 1, expected a string: put it in quotes",
         ),
         (
             of_pod(nodeSelector={"spot": True}),
-            f"{POD}.nodeSelector.spot: found true, expected a text: put it in quotes",
+            f"{POD}.nodeSelector.spot: found true, expected a string: put it in quotes",
         ),
         (
             of_container(volumes=[CLAIM], volumeMounts=[MOUNT | {"readOnly": "true"}]),

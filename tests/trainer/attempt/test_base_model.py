@@ -53,7 +53,8 @@ def ending(tmp_path: Path, model: str, **config: object) -> Outcome:
         pytest.param(
             lambda folder: (folder / "adapter_config.json").write_text("{}"),
             "ModelNotFound",
-            "the folder contains an adapter (adapter_config.json), which is not a model on its own",
+            "the directory contains an adapter (adapter_config.json), which is not a model on its "
+            "own",
             id="an adapter",
         ),
     ],

@@ -124,8 +124,8 @@ ENDINGS = {
     ),
     "13-continue-adapter": refused(
         "ModelNotFound",
-        "the folder contains an adapter of",
-        "to continue training this one, publish it with merge_adapter: true",
+        "the directory contains an adapter of",
+        "set adapter_as_model: continue to train this adapter further, or adapter_as_model: merge",
     ),
     "14-encoder": refused(
         "InvalidConfig", "the model is an encoder, which does not generate text (BertForMaskedLM)"
@@ -175,7 +175,7 @@ ENDINGS = {
     ),
     "24-config-name": refused(
         "DatasetConfigNotFound",
-        "the data set has several configurations: harbour, sea",
+        "the dataset has several configurations: harbour, sea",
         "set dataset_config: harbour, or another of them",
     ),
     "25-zst": Ending(rows=[talk(*asked(n)) for n in FROM_ONE]),
@@ -215,7 +215,7 @@ ENDINGS = {
     ),
     "33-wrong-remedy-columns": refused(
         "DatasetColumnMissing",
-        "the data set has the columns Messages",
+        "the dataset has the columns Messages",
         "set dataset_columns: {messages: Messages}",
     ),
     "35-pad-is-eos": Ending(rows=[whole(llama(*asked(n))) for n in FROM_ONE]),
@@ -230,7 +230,7 @@ ENDINGS = {
     ),
     "38-ultrachat": refused(
         "DatasetColumnMissing",
-        "the data set has the columns prompt, prompt_id, messages: TRL reads prompt with",
+        "the dataset has the columns prompt, prompt_id, messages: TRL reads prompt with",
         "set dataset_columns: {messages: messages}, which leaves the prompt out",
     ),
 }
@@ -271,6 +271,7 @@ REMEDIED = [
             ("28-gguf", "tiny"),
         )
     ),
+    pytest.param("13-continue-adapter", {"adapter_as_model": "continue"}, BOATS, id="13, further"),
     pytest.param("11-merge-of-4bit-checkpoint", {"merge_adapter": OUT}, BOATS, id="11"),
     pytest.param(
         "16-tokenizer-larger-than-embedding",

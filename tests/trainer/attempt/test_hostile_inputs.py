@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model, data set or chat template with code of its own cannot run it.
+"""A model, dataset or chat template with code of its own cannot run it.
 
 Each of them would write a file if it did. Python itself first shows that the trap works.
 """

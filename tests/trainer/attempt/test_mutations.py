@@ -29,7 +29,7 @@ SEED = 2026
 Spoiled = TypeVar("Spoiled")
 
 IN_SOAK = 1000
-"""Of each kind."""
+"""The number of each kind."""
 SOME = pytest.mark.parametrize("count", [10, pytest.param(30, marks=pytest.mark.long)])
 SOME_FILES = pytest.mark.parametrize("count", [13, pytest.param(310, marks=pytest.mark.long)])
 """One of each way to spoil a file, or several."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one attempt has tokenized is not tokenized again by the next one if its cache is kept."""
+"""The next attempt does not tokenize the same data again if its cache is kept."""
 
 import shutil
 import subprocess

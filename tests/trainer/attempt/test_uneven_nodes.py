@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Of two nodes one has its model immediately, and the other waits for a slow hub: both finish."""
+"""One of two nodes has its model immediately, and the other waits for a slow hub: both finish."""
 
 import os
 import socket

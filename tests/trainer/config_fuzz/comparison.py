@@ -55,7 +55,7 @@ BEYOND_THE_PARSER: Mapping[str, Then] = {
     "check_packing": Then.STOPS,
     "check_padding_free": Then.STOPS,
     "check_streaming": Then.STOPS,
-    # TRL splits only a mixture; we split any data set.
+    # TRL splits only a mixture; we split any dataset.
     "check_split_of_stream": Then.SILENT,
     "check_said_twice": Then.OURS,
     "check_splits_of_mixture": Then.STOPS,
@@ -72,6 +72,8 @@ BEYOND_THE_PARSER: Mapping[str, Then] = {
     "check_quantized_shards": Then.SILENT,
     "check_scaled_weights": Then.STOPS,
     "check_backend": Then.STOPS,
+    "check_code_of_base": Then.OURS,
+    "check_continued_adapter": Then.OURS,
 }
 """Checks that refuse values which are valid one by one, and the trainer's behaviour with them."""
 
@@ -79,6 +81,8 @@ BEYOND_THE_PARSER: Mapping[str, Then] = {
 OURS = frozenset(
     {
         "accelerate_config",
+        "adapter_as_model",
+        "adapter_base_model",
         "added_tokens",
         "completion_template",
         "dataset_columns",

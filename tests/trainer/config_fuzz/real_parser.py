@@ -179,7 +179,7 @@ _NOT_HERE = (
 )
 
 _NOT_OF_THE_CONFIG = (
-    "and the data set has",
+    "and the dataset has",
     "no row of train can be trained on",
     "the split",
     "test_split_size is",

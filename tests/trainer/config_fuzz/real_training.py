@@ -57,7 +57,7 @@ class Workshop:
 
     place: Path
     local_paths: Mapping[str, Path]
-    """Of every model and data set that a fuzzed config names."""
+    """Paths of every model and dataset that a fuzzed config names."""
 
 
 def open_workshop(place: Path) -> Workshop:

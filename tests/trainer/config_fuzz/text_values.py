@@ -12,7 +12,7 @@ class Values:
 
     typical: tuple[Any, ...]
     wrong: tuple[Any, ...] = ()
-    """Of the right type, but invalid for the key."""
+    """Values of the right type that are invalid for the key."""
 
 
 def _any_text(*typical: str) -> Values:
@@ -30,6 +30,7 @@ VALUES: Mapping[str, Values] = {
         wrong=({"split_batchs": True},),
     ),
     "activation_checkpointing_kwargs": Values(typical=({"use_reentrant": False},)),
+    "adapter_base_model": _any_text("org/model", "s3://models/tiny"),
     "added_tokens": Values(typical=(["<|tool|>"], [])),
     "attn_implementation": _any_text("sdpa", "eager"),
     "bnb_4bit_quant_storage": Values(typical=("uint8", "bfloat16"), wrong=("uint9",)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which ranks hang, and which are only slow."""
+"""Ranks that hang are distinguished from slow ones."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which rank's result is the cause."""
+"""The result of the rank that caused a failure is selected."""
 
 import re
 from dataclasses import replace

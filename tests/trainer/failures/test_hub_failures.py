@@ -36,7 +36,7 @@ def a_hub_that_answers(status: int, headers: dict[str, str] | None = None) -> It
             if self.command != "HEAD":
                 self.wfile.write(b"{}")
 
-        do_HEAD = do_POST = do_GET  # noqa: N815 - http.server wants these names
+        do_HEAD = do_POST = do_GET  # noqa: N815 - http.server requires these names
 
         def log_message(self, *_: object) -> None:
             pass

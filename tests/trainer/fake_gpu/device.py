@@ -18,11 +18,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from trainer.fake_gpu.ledger import Ledger
 
 CAPABILITY = (9, 0)
-"""Of the fake GPU: an H100's."""
+"""The fake GPU has the capability of an H100."""
 
 _BEFORE_THE_TABLE, _HAS_CONTEXT, _LENGTH = 2, 4, 64
-"""Of the virtual functions of torch's CUDA hooks: the entries before the first, the place of
-`hasPrimaryContext` after two destructors, `isBuilt` and `isAvailable`, and an upper bound.
+"""Positions in the virtual functions of torch's CUDA hooks: the entries before the first, the place
+of `hasPrimaryContext` after two destructors, `isBuilt` and `isAvailable`, and an upper bound.
 """
 
 _KEPT: list[Any] = []

@@ -2,7 +2,7 @@
 """Checks `num_layers_unfrozen` in an architecture: the last layers, the norm after them and the
 head are trained, and training must not change the input of the last layer.
 
-Gradients, not names, tell what comes before the last layer and what after.
+Gradients, not names, show which parameters are before the last layer and which are after it.
 """
 
 import warnings
@@ -20,7 +20,7 @@ class Frozen(StrEnum):
     WITHOUT_NORM = "without_norm"
     """The last layer, and a norm behind it that stays frozen."""
     MOVED = "moved"
-    """What goes into the last layer changes."""
+    """The input of the last layer changes."""
     INCOMPLETE = "incomplete"
     """Part of the last layer, or the head, is left frozen."""
     REFUSED = "refused"
@@ -66,7 +66,7 @@ def _tokens() -> Any:
 
 
 def _moves(model: Any, last: Any, trained: AbstractSet[str]) -> bool:
-    """Whether what goes into the last layer is something else once these have changed."""
+    """Whether the input of the last layer differs after these parameters have changed."""
     import torch
 
     with torch.no_grad():
@@ -78,7 +78,7 @@ def _moves(model: Any, last: Any, trained: AbstractSet[str]) -> bool:
 
 
 def _behind(model: Any, last: Any) -> AbstractSet[str]:
-    """The parameters that have a part in what the model says, and none in what goes into the last
+    """The parameters that affect the output of the model, but not the input of the last
     layer."""
     import torch
 
@@ -97,7 +97,7 @@ def _behind(model: Any, last: Any) -> AbstractSet[str]:
 
 
 def _passed(model: Any, last: Any) -> tuple[Any, Any]:
-    """What goes into this layer, and what the model says."""
+    """The input of this layer, and the output of the model."""
     seen = []
 
     def keep(module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:

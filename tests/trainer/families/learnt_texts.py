@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is learnt of conversations, with a chat template and a tokenizer of some family."""
+"""The texts of conversations that are learned, with a chat template and a tokenizer of a family."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,16 +12,16 @@ from trainer.families.tokenizers import a_model, a_tokenizer
 from trainer.prepared_data import Prepared, prepare
 
 Runs = Sequence[str]
-"""Of one row: each text whose tokens count one after the other, without what the template says."""
+"""Each text of a row whose consecutive tokens count, without the text of the template."""
 
 _QUOTED = re.compile(r"<[|\uff5c][^<>\s'\"{}+]{1,60}[|\uff5c]>|</?[a-z_]{3,20}>|\[/?[A-Z_]{3,20}\]")
-"""What templates write as tokens of their own."""
+"""Texts that templates write as special tokens."""
 _BEGINNINGS = ("<|begin_of_text|>", "<bos>", "<\uff5cbegin\u2581of\u2581sentence\uff5c>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learnt:
-    """What a trainer would train on, row by row."""
+    """The texts that the trainer would train on, row by row."""
 
     prepared: Prepared
 
@@ -32,7 +32,7 @@ class Learnt:
 
     @property
     def endings(self) -> Sequence[Sequence[bool]]:
-        """Of each run whether it has the token that ends a turn."""
+        """For each run of tokens, whether it contains the token that ends a turn."""
         from finetune_trainer.ranks.chat.rendering import closing_of
 
         tokenizer = self.prepared.trainer.processing_class
@@ -48,7 +48,7 @@ class Learnt:
 def learnt(
     place: Path, template: str, kind: str, rows: Sequence[Mapping[str, Any]], **config: Any
 ) -> Learnt:
-    """With one of the templates that a config may name, whose tokens the tokenizer has.
+    """Uses a template that a config may name. The tokenizer has its tokens.
 
     Raises:
         AttemptFailed: as a rank does.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether merging keeps what was learned, in an architecture: what was merged, saved and loaded
-again computes what base and adapter compute together.
+"""Whether merging keeps the trained result in an architecture: the model that was merged, saved and
+loaded again computes the same as base and adapter together.
 
-The adapter is put where the trainer puts it, and merged by the trainer's own code, in both of its
-ways: the whole model in memory, and tensor by tensor. All in 32 bits.
+The adapter is on the matrices that the trainer selects, and the trainer's own code merges it in
+both ways: the complete model in memory, and tensor by tensor. Everything is in 32 bits.
 """
 
 import json
@@ -28,9 +28,9 @@ from trainer.families.packed_rows import NotBuilt
 from trainer.families.small import VOCABULARY, a_model
 
 NOISE = 1e-3
-"""Of how far the logits spread."""
+"""Tolerance, as a share of the spread of the logits."""
 LEAST_CHANGE = 3e-2
-"""The same: what an adapter must change, so that a merge without it would show."""
+"""The least change by an adapter, as such a share: a merge without it would be detected."""
 
 
 ASKED: Mapping[str, Any] = {"use_peft": True, "merge_adapter": True}
@@ -38,29 +38,29 @@ _REMEDY = re.compile(r'set (lora_[a-z_]+): ("[^"]*"|\[[^\]]*\]|[\w-]+)')
 
 
 class Merged(StrEnum):
-    """What becomes of an adapter that is merged."""
+    """The result of merging an adapter."""
 
     SAME = "same"
     OTHER = "other"
-    """What was merged computes something else."""
+    """The merged model computes different outputs."""
     REFUSED = "refused"
-    """With a sentence for the user."""
+    """With a message for the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """In each of the two ways of merging, with the sentence of what is refused."""
+    """The result of each of the two ways of merging, with the message if it is refused."""
 
     whole: Merged
     by_tensors: Merged = Merged.REFUSED
     sentence: str = ""
     sentence_by_tensors: str = ""
     needs: tuple[str, ...] = ()
-    """Keys with their values that the trainer asked for before it took the config."""
+    """Keys and values that the trainer required before it accepted the config."""
 
 
 def measure(model_type: str, place: Path) -> Found:
-    """With the targets that are there by default, or with those that the refusal names.
+    """With the default targets, or with those that the refusal suggests.
 
     Raises:
         NotBuilt: there is nothing to measure.
@@ -78,7 +78,7 @@ def measure(model_type: str, place: Path) -> Found:
         arguments = _arguments(base, workspace, {**ASKED, **needs})
         try:
             expected = _adapt(workspace, arguments)
-        except Exception as error:  # noqa: BLE001 - whatever PEFT or the architecture can't do
+        except Exception as error:  # noqa: BLE001 - whatever PEFT or the architecture cannot do
             sentence = classify(error, Stage.MODEL).message
             return Found(whole=Merged.REFUSED, sentence=sentence, needs=_written(needs))
         whole, sentence = _merge(workspace, arguments, expected)
@@ -95,8 +95,8 @@ def measure(model_type: str, place: Path) -> Found:
 
 
 def remedied(base: Path) -> tuple[dict[str, Any], str]:
-    """What the refusals of an adapter ask for, one after the other; and the last of them, if
-    nothing comes of it."""
+    """The settings that consecutive refusals of an adapter require; and the last refusal, if none
+    of them is accepted."""
     needs: dict[str, Any] = {}
     while sentence := refusal(base, {**ASKED, **needs}):
         found = _REMEDY.search(sentence)
@@ -111,7 +111,7 @@ def _written(needs: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def refusal(base: Path, settings: Mapping[str, Any]) -> str:
-    """What is said before anything is loaded; empty where nothing is."""
+    """The message before anything is loaded, or an empty text."""
     context = Context(model=json.loads((base / "config.json").read_text()))
     config = read_config({"model_name_or_path": str(base), **settings}, context.schema)
     return "; ".join(str(it) for it in check_base_model(config, context) if not it.is_warning)
@@ -133,7 +133,7 @@ def _save_base(model_type: str, base: Path) -> None:
 
 
 def load(folder: Path) -> Any:
-    """As the trainer loads it, and the card's snippet does: by the class that the config names."""
+    """Loads it like the trainer and the card's snippet: with the class that the config names."""
     from trl.trainer.utils import create_model_from_path
 
     return create_model_from_path(str(folder), dtype="float32", device_map=None)
@@ -147,7 +147,7 @@ def logits(model: Any) -> Any:
 
 
 def apart(found: Any, expected: Any) -> float:
-    """By the spread of what was expected; not-a-number is apart from everything."""
+    """Relative to the spread of the expected values; not-a-number differs from everything."""
     difference = ((found - expected).abs().max() / (expected.std() or 1.0)).item()
     return float(difference) if difference == difference else float("inf")
 
@@ -164,10 +164,10 @@ def _arguments(base: Path, workspace: Workspace, settings: Mapping[str, Any]) ->
 
 
 def _adapt(workspace: Workspace, arguments: Any) -> Any:
-    """An adapter as TRL puts it on; what base and adapter compute together.
+    """Adds an adapter as TRL does; returns the outputs of base and adapter together.
 
-    Each B is drawn instead of learnt, where learning reaches it: a matrix that an architecture
-    reads past its adapter, as Mamba's `dt_proj`, stays as it is.
+    Each B is random instead of trained, where training reaches it: if an architecture bypasses the
+    adapter of a matrix, as for Mamba's `dt_proj`, that B does not change.
     """
     import torch
     from peft import get_peft_model
@@ -207,10 +207,10 @@ def _merge(workspace: Workspace, arguments: Any, expected: Any) -> tuple[Merged,
 
     try:
         notes = merge_adapter(workspace, arguments)
-    except Exception as error:  # noqa: BLE001 - whatever PEFT or the architecture can't do
+    except Exception as error:  # noqa: BLE001 - whatever PEFT or the architecture cannot do
         return Merged.REFUSED, classify(error, Stage.MERGING).message
     if not workspace.merged.is_dir():
-        # What follows is of this machine's memory.
+        # The rest of the message describes this machine's memory.
         return Merged.REFUSED, notes[0].message.partition("; the base model needs")[0]
     found = logits(load(workspace.merged))
     return (Merged.SAME if apart(found, expected) <= NOISE else Merged.OTHER), ""

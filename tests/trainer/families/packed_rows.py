@@ -16,7 +16,9 @@ from trainer.families.small import a_model
 
 LENGTHS = (5, 1, 23, 17, 2)
 _NOISE = 1e-5
-"""Of the largest logit. Some models compute parts in 32 bits, whatever their own precision."""
+"""Tolerance, as a share of the largest logit. Some models compute parts in 32 bits, whatever their
+own precision.
+"""
 
 
 class NotBuilt(Exception):
@@ -44,7 +46,7 @@ def measure(model_type: str, attention: str | None = None) -> tuple[PackedRows, 
             packed = _packed(model, rows, attention)
         except TimeoutError as error:
             raise NotBuilt(f"{model_type}: {error}") from error
-        except Exception as error:  # noqa: BLE001 - whatever the architecture can't do
+        except Exception as error:  # noqa: BLE001 - whatever the architecture cannot do
             return PackedRows.REFUSED, _package_in(str(error))
     return (PackedRows.APART, "") if _agree(packed, alone) else (PackedRows.MIXED, "")
 

@@ -20,7 +20,7 @@ from trainer.families.packed_rows import NotBuilt, measure
 from trainer.families.small import every_type
 
 SECONDS = 60
-"""Of CPU time. A model that takes longer to build is not small."""
+"""Limit of CPU time. A model that takes longer to build is not small."""
 
 _HEAD = """\
 # SPDX-License-Identifier: Apache-2.0

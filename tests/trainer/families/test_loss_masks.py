@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The answers of the file, and nothing else that somebody said, count for the loss: with chat
+"""The answers of the file, and no other texts, count for the loss: with chat
 templates of the common families, and with tokenizers of every kind."""
 
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ def conversed(answer: str, **of_greeting: Any) -> dict[str, Any]:
 
 
 def require_answers_alone(place: Path, template: str, kind: str) -> None:
-    """In the three ways in which a config can say so."""
+    """In the three ways in which a config can request it."""
     for name, rows, config, runs in WAYS:
         found = learnt(place / name, template, kind, rows, **config)
         assert found.runs == runs, name

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`merge_adapter` in every architecture: what is merged, saved and loaded again computes what base
-and adapter compute together, or the merge is refused with a sentence."""
+"""`merge_adapter` in every architecture: the merged, saved and reloaded model computes the same as
+base and adapter together, or the merge is refused with a message."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from trainer.families.tuned import UNMEASURED, WHOLE, measured_merge, read_table
 pytestmark = pytest.mark.slow  # importing torch takes a quarter of a minute
 
 FEW = ("gpt2", "qwen3_moe", "jamba", "gemma3")
-"""Matrices that lie on their side, experts that are one parameter, Mamba's layers, and files that
-name their tensors otherwise."""
+"""Transposed matrices, experts that are one parameter, Mamba's layers, and files that use other
+names for their tensors."""
 
 
 @pytest.mark.parametrize("model_type", FEW)
@@ -47,7 +47,7 @@ def test_no_merge_of_any_architecture_computes_something_else_and_each_refusal_h
 
 
 def test_a_remedy_that_does_not_help_is_no_remedy(tmp_path: Path) -> None:
-    """What the measurement follows is what a user reads: of an encoder there is nothing to set."""
+    """The measurement follows the message that users read. An encoder has no such setting."""
     (tmp_path / "config.json").write_text('{"model_type": "t5", "is_encoder_decoder": true}')
 
     needs, sentence = remedied(tmp_path)
@@ -60,7 +60,7 @@ def test_a_remedy_that_does_not_help_is_no_remedy(tmp_path: Path) -> None:
 def test_an_adapter_that_is_loaded_otherwise_than_it_was_saved_is_no_success(
     model_type: str, tmp_path: Path
 ) -> None:
-    """transformers takes Laguna's own names for older ones, and PEFT loses what bears them."""
+    """transformers treats Laguna's own names as older ones, and PEFT loses their tensors."""
     from peft import LoraConfig, PeftModel, get_peft_model
 
     from finetune_trainer.failures.errors import AttemptFailed

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures every architecture of the transformers that is installed, and writes down which layers
-`num_layers_unfrozen` trains there, and what becomes of an adapter that is merged.
+"""Measures every architecture of the installed transformers, and records which layers
+`num_layers_unfrozen` trains, and the result of merging an adapter.
 
     cd tests && python -m trainer.families.tuned [MODEL_TYPE ...]
 
-It takes about ten minutes of CPU time, one model after the other. Where types are named, only these
-are measured, and the others stay as they are written.
+It takes about ten minutes of CPU time, one model after the other. If types are named, only these
+are measured, and the recorded results of the others are kept.
 """
 
 import signal
@@ -32,7 +32,7 @@ _LONGEST = 200
 
 _HEAD = """\
 # SPDX-License-Identifier: Apache-2.0
-# Which layers num_layers_unfrozen trains, and what becomes of an adapter that is merged, by
+# Which layers num_layers_unfrozen trains, and the result of merging an adapter, by
 # model_type, as measured with transformers {version}.
 # Written by `cd tests && python -m trainer.families.tuned`; a test compares.
 
@@ -41,13 +41,13 @@ _HEAD = """\
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuned:
-    """Of one architecture."""
+    """The results for one architecture."""
 
     frozen: str
     merged: str
     needs: tuple[str, ...] = ()
     sentence: str = ""
-    """Of what is refused."""
+    """The messages of refusals."""
 
 
 def measured(model_type: str) -> Tuned:
@@ -61,7 +61,7 @@ def measured(model_type: str) -> Tuned:
 
 
 def measured_merge(model_type: str, place: Path) -> tuple[str, tuple[str, ...], str]:
-    """What becomes of an adapter, what the config needs for it, and what is said."""
+    """The result of merging an adapter, the config that it requires, and the message."""
     try:
         found = merged_adapters.measure(model_type, place)
     except NotBuilt:
@@ -79,7 +79,7 @@ def _short(sentence: str) -> str:
 
 
 def read_table() -> Mapping[str, Tuned]:
-    """As it is written."""
+    """The result as it is recorded."""
     table = tomllib.loads(TABLE.read_text())
     frozen = {each: kind for kind, types in table["frozen"].items() for each in types}
     merged = {each: kind for kind, types in table["merged"].items() for each in types}
@@ -104,11 +104,15 @@ def as_toml(found: Mapping[str, Tuned]) -> str:
     lines += ["", "[merged]"]
     for kind in (*Merged, WHOLE, UNMEASURED):
         lines += listed(kind, [name for name, it in found.items() if it.merged == kind])
-    lines += ["", "# What the trainer asks for before it takes the config.", "[needs]"]
+    lines += ["", "# Keys that the trainer requires before it accepts the config.", "[needs]"]
     for need in sorted({need for it in found.values() for need in it.needs}, reverse=True):
         types = [name for name, it in found.items() if need in it.needs]
         lines += listed(_quoted(need), types)
-    lines += ["", "# What is refused, or not merged tensor by tensor.", "[sentences]"]
+    lines += [
+        "",
+        "# Messages of refusals, and of merges in memory only.",
+        "[sentences]",
+    ]
     lines += _sentences(found)
     return _HEAD.format(version=version("transformers")) + "\n".join(lines) + "\n"
 

@@ -106,8 +106,8 @@ def test_a_store_without_credentials_is_reported_in_one_sentence(tmp_path: Path)
     ("name", "expected"),
     [
         pytest.param("hf://org/model", "org/model", id="model"),
-        pytest.param("hf://datasets/org/data", "org/data", id="data set"),
-        pytest.param("hf://datasets/org/data/", "org/data", id="all of a data set"),
+        pytest.param("hf://datasets/org/data", "org/data", id="dataset"),
+        pytest.param("hf://datasets/org/data/", "org/data", id="all of a dataset"),
         pytest.param(
             "hf://datasets/org/data@v1/train.jsonl",
             "hf://datasets/org/data@v1/train.jsonl",

@@ -172,7 +172,7 @@ ADAPTERS: Mapping[str, bytes] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ADAPTERS)
-def test_the_base_of_an_adapter_is_fetched_once_whatever_it_names(
+def test_an_adapter_is_fetched_without_its_base_whatever_it_names(
     kind: str, tmp_path: Path
 ) -> None:
     """The stub has the same files under every name."""

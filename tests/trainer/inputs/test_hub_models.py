@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models of the hub are fetched before any rank starts, however slow and unreliable the hub is."""
 
+import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from finetune_trainer.inputs.hub.bounded import HubSilent
 from finetune_trainer.inputs.hub.fetching import HubModel, fetch_from_hub
 from finetune_trainer.supervision import launching
 from trainer import in_process
-from trainer.hub_files import COMMIT, FileHub, serve
+from trainer.hub_files import FileHub, serve
 
 pytestmark = pytest.mark.slow  # a process for each download, which imports the hub's client
 
@@ -144,9 +145,10 @@ def test_a_template_is_fetched_without_its_models_weights(
     assert sorted(contents(folder)) == ["README.md", "config.json"]
 
 
-def test_an_adapter_is_fetched_with_its_base_model(
+def test_an_adapter_is_fetched_without_the_base_model_that_it_names(
     files: FileHub, environment: Mapping[str, str]
 ) -> None:
+    """The supervisor checks that name, and fetches the base model like any other."""
     adapter = {
         "adapter_config.json": b'{"base_model_name_or_path": "org/model"}',
         "adapter_model.safetensors": b"adapter",
@@ -156,8 +158,8 @@ def test_an_adapter_is_fetched_with_its_base_model(
     folder, _ = fetch(environment, HubModel(name="org/adapter"))
 
     assert contents(folder) == adapter
-    base = Path(environment["HF_HOME"], "hub/models--org--model/snapshots", COMMIT)
-    assert contents(base) == FILES
+    assert not files.gets("config.json")
+    assert not Path(environment["HF_HOME"], "hub/models--org--model").exists()
 
 
 @pytest.mark.parametrize(
@@ -252,6 +254,40 @@ def test_a_run_trains_a_model_of_a_slow_hub_and_its_ranks_make_no_hub_requests(
     assert launched[0]["HF_HUB_OFFLINE"] == "1"
     adapter = (trained.published / "adapter" / "adapter_config.json").read_text()
     assert '"base_model_name_or_path": "org/tiny"' in adapter
+
+
+def test_adapter_and_base_model_of_the_hub_are_fetched_before_the_ranks_start(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: FileHub,
+    environment: Mapping[str, str],
+    tiny_model: Path,
+    dialogues: Path,
+) -> None:
+    (tmp_path / "first").mkdir()
+    first = in_process.train(tmp_path / "first", tiny_model, dialogues)
+    adapter = contents(first.published / "adapter")
+    options = json.loads(adapter["adapter_config.json"])
+    options["base_model_name_or_path"] = "org/tiny"
+    files.add("org/adapter", {**adapter, "adapter_config.json": json.dumps(options).encode()})
+    files.add("org/tiny", contents(tiny_model))
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", environment["HF_HOME"])
+    config: dict[str, Any] = {
+        "adapter_as_model": "continue",
+        "lora_r": None,
+        "env": {"HF_ENDPOINT": files.endpoint},
+    }
+
+    trained = in_process.train(tmp_path, Path("org/adapter"), dialogues, **config)
+
+    assert trained.outcome.failure is None, trained.words()
+    published = (trained.published / "adapter" / "adapter_config.json").read_text()
+    assert '"base_model_name_or_path": "org/tiny"' in published
+    card = (trained.published / "adapter" / "README.md").read_text()
+    assert "base_model: org/tiny" in card
+    assert "continued from the adapter `org/adapter` (sha256:" in card
 
 
 def test_missing_data_are_reported_before_the_model_is_downloaded(

@@ -110,7 +110,7 @@ def test_with_packed_weights_the_config_is_used_for_counting(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        pytest.param("/nowhere", "there is no folder /nowhere", id="no folder"),
+        pytest.param("/nowhere", "there is no directory /nowhere", id="no folder"),
         pytest.param("s3://models/tiny", "needs credentials", id="no credentials"),
         pytest.param("no such name", "cannot be read here", id="no name of the hub's"),
         pytest.param("acme/tiny", "cannot be read here", id="a hub that doesn't answer"),

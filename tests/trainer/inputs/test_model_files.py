@@ -106,7 +106,7 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
         pytest.param(
             as_pointers("model.safetensors"),
             "ModelDamaged: model.safetensors is a Git LFS pointer, not the content",
-            "run git lfs install and git lfs pull in the clone, and upload the folder again",
+            "run git lfs install and git lfs pull in the clone, and upload the directory again",
             id="a clone without git lfs",
         ),
         pytest.param(
@@ -133,20 +133,21 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
         ),
         pytest.param(
             only_an_adapter,
-            'ModelNotFound: the folder contains an adapter of "meta-llama/Llama-3.1-8B" (adapter',
-            "name the base model to train a new adapter; to continue training this one, publish "
-            "it with merge_adapter: true, or merge it with PEFT, and name the merged model",
+            'ModelNotFound: the directory contains an adapter of "meta-llama/Llama-3.1-8B" (',
+            "set adapter_as_model: continue to train this adapter further, or adapter_as_model: "
+            "merge to merge it into its base model and train the result; to train a new adapter, "
+            "name the base model",
             id="what an earlier job has published",
         ),
         pytest.param(
             an_adapter,
-            'ModelNotFound: the folder contains an adapter of "meta-llama/Llama-3.1-8B"',
-            "merge_adapter: true",
+            'ModelNotFound: the directory contains an adapter of "meta-llama/Llama-3.1-8B"',
+            "set adapter_as_model: continue",
             id="an adapter next to a full model",
         ),
         pytest.param(
             lambda folder: (folder / "adapter_config.json").write_text("{"),
-            "ModelNotFound: the folder contains an adapter (adapter_config.json)",
+            "ModelNotFound: the directory contains an adapter (adapter_config.json)",
             "name the base model",
             id="an adapter without its base model",
         ),
@@ -185,7 +186,7 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
             lambda folder: shards(folder, there=2, of=4),
             "ModelDamaged: 2 of the 4 files that model.safetensors.index.json names are missing: "
             "model-00003-of-00004.safetensors, model-00004-of-00004.safetensors",
-            "upload the complete folder again",
+            "upload the complete directory again",
             id="a download that was broken off between files",
         ),
         pytest.param(
@@ -193,7 +194,7 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
             "ModelDamaged: the model has 2 weights files such as "
             "model-00001-of-00002.safetensors, but the index model.safetensors.index.json is "
             "missing",
-            "upload the complete folder, including the index",
+            "upload the complete directory, including the index",
             id="*.safetensors were copied, and the index wasn't",
         ),
         pytest.param(
@@ -219,7 +220,7 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
             "ModelDamaged: the names of 21 of the model's tensors contain _orig_mod, such as "
             "_orig_mod.lm_head.weight: the model was saved wrapped in torch.compile, and these "
             "tensors would be skipped and initialized randomly",
-            "save model._orig_mod instead, and upload the folder again",
+            "save model._orig_mod instead, and upload the directory again",
             id="saved compiled",
         ),
         pytest.param(

@@ -18,9 +18,9 @@ from trainer.mutations.data_file import DataFile
 from trainer.runs import a_folder
 
 BOUND_SECONDS = 90.0
-"""Of the processor's time, since a busy machine takes longer by the clock."""
+"""Limit of CPU time, because wall time is longer on a busy machine."""
 IDLE_SECONDS = 900.0
-"""By the clock: whatever waits for what never comes takes none of the processor's time."""
+"""Limit of wall time: a process that waits forever uses no CPU time."""
 
 AWAY = ("HubUnreachable",)
 """Reasons that an attempt without a network may give."""

@@ -81,7 +81,7 @@ _TURNS: list[tuple[str, Callable[[list[Row], Row], Any], int]] = [
     ("with a role misspelt", lambda _, turn: turn.update(role="asistant"), 1),
     ("with a role in capitals", lambda _, turn: turn.update(role="USER"), 1),
     ("with one more key", lambda _, turn: turn.update(weight=1), 0),
-    ("that is a text", lambda turns, turn: turns.insert(0, "hello"), 1),
+    ("that is a string", lambda turns, turn: turns.insert(0, "hello"), 1),
     ("that is null", lambda turns, turn: turns.insert(0, None), 1),
     ("of the assistant first", lambda turns, turn: turns.reverse(), 0),
     ("twice", lambda turns, turn: turns.insert(0, dict(turn)), 0),
@@ -171,7 +171,7 @@ def _broken_json(dice: random.Random, rows: list[Row]) -> DataFile:
         [
             ("a line in single quotes", lines[place].replace(b'"', b"'")),
             ("a line that is a list", b"[1, 2]"),
-            ("a line that is a text", b'"hello"'),
+            ("a line that is a string", b'"hello"'),
             ("a line that is null", b"null"),
             ("a line of words", b"hello"),
             ("a comma too many", lines[place][:-1] + b",}"),

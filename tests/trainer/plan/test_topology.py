@@ -23,7 +23,7 @@ ONE, TWO, FOUR = (World(processes_per_node=size) for size in (1, 2, 4))
 
 
 def a_checkpoint(place: Path, world: World, **config: Any) -> Checkpoint:
-    """Of step 20, written by these processes with this config."""
+    """A checkpoint of step 20, written by these processes with this config."""
     facts = topology_of(a_parsed_run(**config).config, world).to_facts()
     return Checkpoint(step=20, folder=place, facts={**facts, "step": 20})
 

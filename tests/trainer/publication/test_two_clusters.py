@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Of two jobs with the same namespace and name in two clusters, one writes to an output
-location.
-"""
+"""Only one of two jobs with the same namespace and name in two clusters writes to a location."""
 
 import json
 from dataclasses import replace

@@ -35,7 +35,7 @@ def score(prompts, answers, references):
     counter.write_text(str(count + 1))
     return {"quality": QUALITIES[count]}
 """
-"""Of the base model, then of step 1 and so on: the best is step 2. It keeps its count over
+"""Losses of the base model, then of step 1 and so on: the best is step 2. It keeps its count over
 attempts.
 """
 

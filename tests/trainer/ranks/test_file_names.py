@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a model's files call its weights is found in the way in which transformers loads them."""
+"""The names of weights in a model's files are found as transformers finds them."""
 
 from pathlib import Path
 from typing import Any

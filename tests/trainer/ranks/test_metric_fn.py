@@ -184,7 +184,7 @@ def test_a_function_that_cannot_be_found_is_reported(
         pytest.param("{'a': True}", "returned True for a, expected a number", id="a truth"),
         pytest.param("{'a': float('nan')}", "returned nan for a, expected a number", id="NaN"),
         pytest.param("{'a': [1]}", "returned a list for a, expected a number", id="a list"),
-        pytest.param("{1: 1}", "returned a value named 1, expected a text", id="no name"),
+        pytest.param("{1: 1}", "returned a value named 1, expected a string", id="no name"),
         pytest.param(
             "{'loss': 1}", "named loss, which is reserved for the evaluation", id="TRL's own"
         ),

@@ -19,7 +19,7 @@ from finetune_trainer.ranks.classifying import classifying
 def fail_while_loading_data(
     error: Exception, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> RankResult:
-    """The result of a rank whose data set cannot be loaded, for this reason."""
+    """The result of a rank whose dataset cannot be loaded, for this reason."""
 
     def train(*_: object) -> RankResult:
         with classifying(Stage.DATA):

@@ -39,7 +39,7 @@ def ranks() -> SimpleNamespace:
 
 
 def arguments(ranks: Any, place: Path, data: Mapping[str, bytes], **config: Any) -> Any:
-    """The arguments of a config for this data set."""
+    """The arguments of a config for this dataset."""
     settings = {
         "model_name_or_path": "unused",
         "dataset_name": str(a_folder(place / "data", data)),
@@ -82,7 +82,7 @@ def test_a_config_refused_by_trls_parser_is_a_user_error_in_one_sentence(
             {"train.jsonl": ROW},
             {"dataset_train_split": "training"},
             "SplitNotFound",
-            "the data set has only train",
+            "the dataset has only train",
             id="no such split",
         ),
         pytest.param(

@@ -31,7 +31,7 @@ RECOMPUTING: dict[str, dict[str, Any]] = {
 
 
 def log_probabilities(model: Path) -> Any:
-    """Of every token of the dialogues except the first, by the base model."""
+    """The base model's values for every token of the dialogues except the first."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -32,7 +32,7 @@ def seeing_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_embedded_images(place: Path, row: dict[str, Any], *, many: bool = False) -> Path:
-    """A Parquet file that contains its images, like data sets of the hub."""
+    """A Parquet file that contains its images, like datasets of the hub."""
     from datasets import Dataset, Features, Image, List
 
     image = {"path": None, "bytes": a_picture(place).read_bytes()}

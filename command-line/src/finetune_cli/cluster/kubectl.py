@@ -27,7 +27,7 @@ _LOG_LINE = re.compile(r"[IWEF]\d{4} ")
 
 
 class Kubectl:
-    """With the options that select cluster and namespace."""
+    """Runs kubectl with the options that select cluster and namespace."""
 
     def __init__(self, options: Sequence[str], program: str | None = None) -> None:
         self._command = [program or os.environ.get("KUBECTL", "kubectl"), *options]

@@ -65,7 +65,7 @@ def _container(trainer: Body) -> dict[str, Any]:
 
 
 def _resources(trainer: Body) -> dict[str, Any]:
-    """Of the same kinds as the trainer's: a quota of the namespace may require them."""
+    """The same kinds of resources as the trainer's: a quota of the namespace may require them."""
     resources = {section: dict(amounts) for section, amounts in RESOURCES.items()}
     if "cpu" in trainer.get("limits", {}):
         resources["limits"]["cpu"] = "1"

@@ -64,7 +64,7 @@ def check_file(
 class _Checked:
     problems: tuple[Problem, ...]
     config: SftConfig | None = None
-    """Of a job, or of a bare config."""
+    """The config of a job, or a bare config."""
 
 
 def check_document(document: Document) -> tuple[Found, ...]:

@@ -89,7 +89,7 @@ def _parse(setting: str) -> Override:
     if found or len(documents) > 1:
         why = found[0].sentence if found else "found several documents, expected one value"
         raise attempt_failed(
-            Reason.INVALID_JOB, f"--set {key}: {why}", "put the value in quotes if it is a text"
+            Reason.INVALID_JOB, f"--set {key}: {why}", "put the value in quotes if it is a string"
         )
     node = documents[0].root if documents else Node(value=None, place=place)
     return Override(path=path, node=_moved(node, place))

@@ -84,11 +84,11 @@ class _Published:
     store: Store
     manifest: ArtifactManifest
     merged: ArtifactManifest | None
-    """Of the merged model, if a complete one is next to the adapter."""
+    """The manifest of the merged model, if a complete one is next to the adapter."""
 
     @property
     def manifests(self) -> Mapping[str, ArtifactManifest]:
-        """By their locations in the run; the run's own last."""
+        """Manifests by their locations in the run; the run's own is last."""
         others = {} if self.merged is None else {layout.MERGED: self.merged}
         return {**others, layout.MANIFEST: self.manifest}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from finetune_cli.files import overrides
 from finetune_cli.local.base_model import check_model
+from finetune_cli.local.chosen_model import choose_model
 from finetune_cli.local.job_reading import read_job
 from finetune_cli.local.preview import Preview, preview_run
 from finetune_cli.local.suggesting import (
@@ -28,7 +29,7 @@ from finetune_spec.memory.fitting import describe
 from finetune_spec.memory.ladder import render_settings
 from finetune_spec.quantities import parse_quantity, render_bytes
 from finetune_spec.speed.situation import Situation
-from finetune_trainer.inputs.model_facts import ModelUnknown, SeenModel, look_at_model
+from finetune_trainer.inputs.model_facts import ModelUnknown, SeenModel
 from finetune_trainer.inputs.train_rows import count_train_rows
 
 DESCRIPTION = """\
@@ -87,14 +88,14 @@ def plan(options: argparse.Namespace) -> int:
         processes_per_node=max(1, job.gpus_per_node),
         gpus_per_node=job.gpus_per_node,
     )
-    name = job.config["model_name_or_path"]
-    seen = _look_at(name, job.config["model_revision"])
-    for problem in check_model(name, job.config, context, seen):
+    chosen = choose_model(job.config, os.environ)
+    config, name, seen = chosen.config, chosen.shown, chosen.seen
+    for problem in check_model(chosen.name, config, context, seen):
         tell(str(problem))
     model, reason = _architecture_of(seen)
     if options.suggest:
         now = Situation(
-            config=job.config,
+            config=config,
             model=require_model(model, reason),
             context=context,
             gpu_bytes=options.gpu_memory,
@@ -102,10 +103,10 @@ def plan(options: argparse.Namespace) -> int:
         say(render_suggestion(job.name, now, suggest_for(now), options.output))
         return int(ExitCode.SUCCEEDED)
     preview = preview_run(
-        job.config,
+        config,
         context,
         model=model,
-        train_rows=count_train_rows(job.config),
+        train_rows=count_train_rows(config),
         gpu_bytes=options.gpu_memory,
     )
     if options.output == "json":
@@ -171,13 +172,6 @@ def render_json(job: str, name: str, preview: Preview, reason: str) -> Mapping[s
         "memory": memory,
         "advice": render_advice(preview.advice),
     }
-
-
-def _look_at(name: str, revision: str | None) -> SeenModel:
-    try:
-        return look_at_model(name, revision or "main", os.environ)
-    except ModelUnknown as unknown:
-        return SeenModel(unknown=str(unknown))
 
 
 def _architecture_of(seen: SeenModel) -> tuple[Architecture | None, str]:

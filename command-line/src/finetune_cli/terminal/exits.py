@@ -31,7 +31,7 @@ MEANINGS: Mapping[int, str] = MappingProxyType(
         ExitCode.OUT_OF_MEMORY: "out of GPU memory",
         ExitCode.PLATFORM: "the node must be changed",
         LEFT: "ended by Ctrl-C; a job in a cluster continues",
-        UNREAD: "the reader of the output has gone, such as head",
+        UNREAD: "the output was closed, for example by head",
         ExitCode.INTERRUPTED: "stopped before the end",
     }
 )

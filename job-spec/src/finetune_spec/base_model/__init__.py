@@ -12,6 +12,8 @@ experts    mixtures of experts, whose matrices PEFT adapts as parameters
 mamba      models with Mamba layers, some of whose matrices cannot have an adapter
 files      the files of a model: LFS pointers, other formats, missing files
 tensors    the tensors in the headers of its weights: missing, unknown and prefixed ones
+adapters   an adapter in place of a model: its config, of which only supported options are kept
+adapter_fit   whether an adapter fits the config, its file and its base model
 headers    the header of a safetensors file, and the index of several
 tokens     a tokenizer with more tokens than the embedding has rows
 

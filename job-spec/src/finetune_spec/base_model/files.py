@@ -13,6 +13,7 @@ from typing import Any
 
 from finetune_contract.reasons import Reason
 from finetune_spec.base_model import tensors
+from finetune_spec.base_model.adapters import HOW_TO_TRAIN
 from finetune_spec.base_model.damage import Damage, listed
 from finetune_spec.base_model.kinds import is_of_another_kind
 from finetune_spec.config.problem import quoted
@@ -101,7 +102,7 @@ def when_pointers(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None
         reason=Reason.MODEL_DAMAGED,
         message=f"{listed(names)} {are}, not the content: the repository was cloned without Git "
         "LFS",
-        remedy="run git lfs install and git lfs pull in the clone, and upload the folder again",
+        remedy="run git lfs install and git lfs pull in the clone, and upload the directory again",
     )
 
 
@@ -112,10 +113,9 @@ def when_adapter(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
     base = f" of {quoted(files.adapter_base)}" if files.adapter_base else ""
     return Damage(
         reason=Reason.MODEL_NOT_FOUND,
-        message=f"the folder contains an adapter{base} ({ADAPTER_CONFIG}), which is not a model on "
-        "its own",
-        remedy="name the base model to train a new adapter; to continue training this one, publish "
-        "it with merge_adapter: true, or merge it with PEFT, and name the merged model",
+        message=f"the directory contains an adapter{base} ({ADAPTER_CONFIG}), which is not a "
+        "model on its own",
+        remedy=HOW_TO_TRAIN,
     )
 
 
@@ -127,7 +127,7 @@ def when_other_format(files: ModelFiles, config: Mapping[str, Any]) -> Damage | 
             reason=Reason.MODEL_DAMAGED,
             message=f"the model has {len(shards)} weights files such as {min(shards)}, but the "
             f"index {INDEX} is missing",
-            remedy="upload the complete folder, including the index",
+            remedy="upload the complete directory, including the index",
         )
     for ending, words in _OTHER_FORMATS.items():
         if found := sorted(name for name in files.names if name.endswith(ending)):
@@ -149,7 +149,7 @@ def when_shards_missing(files: ModelFiles, config: Mapping[str, Any]) -> Damage 
         reason=Reason.MODEL_DAMAGED,
         message=f"{len(missing)} of the {len(files.indexed)} files that {files.index} names are "
         f"missing: {listed(missing)}",
-        remedy="upload the complete folder again",
+        remedy="upload the complete directory again",
     )
 
 

@@ -13,7 +13,7 @@ from finetune_spec.base_model.experts import MERGED_MATRICES
 from finetune_spec.base_model.kinds import type_of
 from finetune_spec.base_model.mamba import targets_for
 from finetune_spec.base_model.named_targets import KEY
-from finetune_spec.config.parse.sft_config import SftConfig
+from finetune_spec.config.parse.sft_config import AS_MODEL, CONTINUE, SftConfig
 from finetune_spec.config.problem import Problem, did_you_mean, quoted, warning
 from finetune_spec.memory import Architecture, UnreadableModel, parse_model
 from finetune_spec.memory.adapter import (
@@ -37,6 +37,8 @@ def check_default_targets(config: SftConfig, model: Mapping[str, Any]) -> Iterat
         return
     if not model_type or has_defaults(model_type):
         return
+    if config[AS_MODEL] == CONTINUE:
+        return  # The adapter names its own, and it is not known yet.
     yield Problem(
         path=config.name("use_peft"),
         message=f"found true without {KEY}, but PEFT has no default targets for models of type "

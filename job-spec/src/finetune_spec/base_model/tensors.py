@@ -82,7 +82,7 @@ def _saved_wrapped(names: list[str], part: str, words: str) -> Damage:
         message=f"the names of {len(names)} of the model's tensors contain {part}, such as "
         f"{min(names):.100}: the model was saved wrapped in {wrapper}, and these tensors "
         "would be skipped and initialized randomly",
-        remedy=f"{remedy}, and upload the folder again",
+        remedy=f"{remedy}, and upload the directory again",
     )
 
 

@@ -63,7 +63,7 @@ class Architecture:
     context: int | None
     """The number of tokens it was made for."""
     linears: tuple[Linear, ...]
-    """Those of one layer."""
+    """The linear layers of one layer."""
     experts: Experts | None
     width: int
     """The width of the MLP; with experts, of all that process a token."""
@@ -95,7 +95,7 @@ class Architecture:
     stored_dtype: str | None
     """The dtype that `dtype: auto` loads."""
     quantization_bits: int | None = None
-    """Of a checkpoint that is stored quantized."""
+    """The bits of a checkpoint that is stored quantized."""
     others: int = 0
     """Parameters that are known from the files' headers and not from the config."""
     is_known: bool = True

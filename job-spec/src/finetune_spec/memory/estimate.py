@@ -24,7 +24,7 @@ class Estimate:
     """Bytes on one GPU; `total` is the peak."""
 
     weights: int
-    """Of the model and the adapter."""
+    """The weights of the model and the adapter."""
     gradients: int
     optimizer: int
     activations: int
@@ -34,9 +34,9 @@ class Estimate:
     overhead: int
     """The runtime's own memory, and communication buffers."""
     parameters: int
-    """Of the model."""
+    """The number of the model's parameters."""
     trainable: int
-    """Of the adapter, or of the model in full fine-tuning."""
+    """The parameters of the adapter, or of the model in full fine-tuning."""
     is_known: bool = True
     """False if the architecture was treated as a Llama with the same numbers."""
     takes_turns: bool = False
@@ -104,7 +104,7 @@ def base_weight_bytes(model: Architecture, strategy: Strategy) -> int:
 
 
 def _quantized_bytes(strategy: Strategy) -> float:
-    """Of one weight, with its share of the scales."""
+    """The size of one weight, with its share of the scales."""
     if strategy.quantization_bits != 4:
         return (strategy.quantization_bits or 8) / 8
     if strategy.has_nested_quantization:

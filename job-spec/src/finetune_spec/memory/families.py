@@ -23,7 +23,7 @@ class Family:
     """In the order of use; the last one is the MLP's output."""
     is_gated: bool = True
     attention_bias: bool | None = None
-    """Of queries, keys and values; None if the config's `attention_bias` decides."""
+    """A bias of queries, keys and values; None if the config's `attention_bias` decides."""
     output_bias: bool | None = None
     mlp_bias: bool | None = None
     """None if the config's `mlp_bias` decides."""

@@ -74,7 +74,7 @@ def _require_bounded(config: Mapping[str, Any]) -> None:
             if name in _COUNTED and not abs(value) <= most:
                 raise UnreadableModel(
                     f"the model's config.json has {str(name)[:40]}: {str(value)[:40]}, expected "
-                    f"{most} at most"
+                    f"at most {most}"
                 )
 
 

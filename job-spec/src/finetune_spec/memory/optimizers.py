@@ -51,7 +51,7 @@ FIXED_BYTES = {
 _BY_ROW_AND_COLUMN = ("adafactor", "adalomo")
 _LOW_RANK = ("galore", "apollo")
 _LOW_RANK_SHARE = 0.25
-"""Of AdamW's states, at the default rank of 128 of both; a rule of thumb."""
+"""The share of AdamW's states, at the default rank of 128 of both: a rule of thumb."""
 
 
 def state_bytes(optimizer: str, parameter_bytes: int, hidden: int, *, has_momentum: bool) -> float:

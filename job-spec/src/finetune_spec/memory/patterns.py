@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 MAX_STATES = 400
-"""Of an automaton, with repetitions expanded."""
+"""The states of an automaton, with repetitions expanded."""
 
 MAX_SETS = 300
 """Sets of states that all matches together may visit."""

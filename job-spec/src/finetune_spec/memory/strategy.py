@@ -32,7 +32,7 @@ class Lora:
     has_dropout: bool
     is_dora: bool
     bytes: int
-    """Of one of its weights."""
+    """The size of one of its weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +40,9 @@ class Strategy:
     """How the model is trained, as far as it affects memory."""
 
     weight_bytes: int
-    """Of one weight that is not quantized."""
+    """The size of one weight that is not quantized."""
     compute_bytes: int
-    """Of one number in matrix multiplications."""
+    """The size of one number in matrix multiplications."""
     quantization_bits: int | None
     has_nested_quantization: bool
     lora: Lora | None
@@ -66,7 +66,7 @@ class Strategy:
     accumulates: bool
     optimizer: str
     has_momentum: bool
-    """Of SGD."""
+    """Whether SGD uses momentum."""
     sharding: Sharding
 
 

@@ -23,7 +23,7 @@ _OTHER_VENDORS = {
     "aws.amazon.com": ("Neuron accelerators", "AWS's build of torch"),
     "google.com": ("TPUs", "torch_xla"),
 }
-"""By the domain of the resource: the hardware, and the requirements of an image to train on it."""
+"""The hardware for each resource domain, and what an image requires to train on it."""
 
 
 def check_devices(

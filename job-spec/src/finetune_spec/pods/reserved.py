@@ -44,8 +44,8 @@ PACKAGES = frozenset({"site-packages", "dist-packages"})
 
 _LAUNCHER = "the launcher sets it for each process"
 VARIABLES: Mapping[str, str] = {
-    "HOME": "the work folder is the trainer's home",
-    "HF_HOME": "write modelCache to keep models, or set HF_DATASETS_CACHE for data sets",
+    "HOME": "the working directory is the trainer's home",
+    "HF_HOME": "write modelCache to keep models, or set HF_DATASETS_CACHE for datasets",
     "HF_HUB_CACHE": "write modelCache: {claimName: ...}",
     **dict.fromkeys(
         ("PATH", "PYTHONPATH"), "the image sets it, and the trainer is located through it"

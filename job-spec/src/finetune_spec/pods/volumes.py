@@ -16,7 +16,7 @@ KINDS = (
     *("persistentVolumeClaim", "configMap", "secret", "emptyDir", "projected", "downwardAPI"),
     *("csi", "ephemeral", "image"),
 )
-"""Those of the restricted Pod Security Standard."""
+"""The volume types of the restricted Pod Security Standard."""
 HOST_PATH = "hostPath"
 
 

@@ -34,7 +34,7 @@ def repeated_share(model: Architecture, strategy: Strategy) -> float:
 
 
 def computing_seconds(model: Architecture, strategy: Strategy) -> float:
-    """Of a GPU, for one token."""
+    """The time that a GPU takes for one token."""
     return operations(model, strategy) * model.parameters / GPU_RATE
 
 

@@ -41,7 +41,7 @@ class Advice:
     """Keys to set, with the figure that justifies it."""
 
     settings: ConfigChanges
-    """By TRL's names."""
+    """The changes, by TRL's names."""
     figure: str
     """The reduced quantity, and the amount."""
 
@@ -88,7 +88,7 @@ def _torchs_attention(now: Situation) -> Advice | None:
 
 
 def _no_recomputation(now: Situation) -> Advice | None:
-    """With a smaller micro-batch if required: few large passes save less than this does."""
+    """Uses a smaller micro-batch if required: few large passes save less than this does."""
     is_known = now.gpu_bytes is not None
     if not is_known or not now.config.recomputes_by_trl or now.config.recomputes_by_fsdp:
         return None

@@ -23,7 +23,7 @@ class Situation:
 
     @property
     def settled(self) -> SftConfig:
-        """With a number for an automatic micro-batch."""
+        """The config with a number for an automatic micro-batch."""
         return settle(self.config, self.model, self.context, self.gpu_bytes)
 
     @property

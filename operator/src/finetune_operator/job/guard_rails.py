@@ -64,7 +64,7 @@ def images_are_allowed(spec: Spec, namespace: str, settings: Settings) -> Iterat
 
 
 def remote_code_is_allowed(spec: Spec, namespace: str, settings: Settings) -> Iterator[Problem]:
-    """Code from a model or data set would run in the pod with access to the pod's secrets."""
+    """Code from a model or dataset would run in the pod with access to the pod's secrets."""
     if settings.allow_trust_remote_code:
         return
     for path in _find_remote_code(spec["config"], "spec.config"):

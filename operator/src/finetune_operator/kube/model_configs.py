@@ -19,6 +19,7 @@ from finetune_contract.documents import parse_object
 from finetune_operator.kube.model_files import find_files, known_model
 from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry.logs import say
+from finetune_spec.config.parse.sft_config import ADAPTER_BASE, AS_MODEL, MODEL
 from finetune_spec.job import KnownModel
 
 TIMEOUT_SECONDS = 3.0
@@ -72,9 +73,13 @@ class _Answer:
 
 
 def model_of(body: Body) -> Model | None:
-    """The hub name in a job; None for a path, a location in a store, or no name at all."""
+    """The hub name in a job; None for a path, a location in a store, or no name at all. For an
+    adapter it is its base model's, if the job names that: an adapter has no config.json.
+    """
     config = body["spec"].get("config") or {}
-    name, revision = config.get("model_name_or_path"), config.get("model_revision") or "main"
+    name, revision = config.get(MODEL), config.get("model_revision") or "main"
+    if config.get(AS_MODEL):
+        name, revision = config.get(ADAPTER_BASE), "main"
     if not isinstance(name, str) or not isinstance(revision, str):
         return None
     name = name.removeprefix("hf://")

@@ -15,7 +15,7 @@ MAX_MESSAGE = 32768
 
 
 MOST_SENTENCES = 20
-"""Of a message: after these are fixed, the next ones are shown."""
+"""Limit for one message: after these are fixed, the next ones are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

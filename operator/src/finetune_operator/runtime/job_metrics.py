@@ -22,7 +22,7 @@ MAX_JOBS = 1000
 """The number of jobs with series of their own: the newest of each namespace, in turn."""
 
 MAX_BYTES = 768 * 1024
-"""Of all series of single jobs: names may be long, and every replica is scraped every few
+"""Limit for all series of single jobs: names may be long, and every replica is scraped every few
 seconds.
 """
 

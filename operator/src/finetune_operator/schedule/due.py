@@ -31,7 +31,7 @@ class Timetable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """Of all unused times that have passed, only the newest can still start."""
+    """Only the newest of all unused times that have passed can still start."""
 
     start: datetime | None
     missed: int

@@ -63,7 +63,7 @@ class ObservedSchedule:
         return self.recorded == self.last_scheduled
 
     def ended(self, ending: JobEnding) -> tuple[Child, ...]:
-        """Those with this ending, the oldest first, sorted as by the CronJob controller."""
+        """The jobs with this ending, the oldest first, sorted as by the CronJob controller."""
         found = (child for child in self.children if child.ending is ending)
         return tuple(sorted(found, key=lambda it: (it.start is None, it.start or 0, it.name)))
 

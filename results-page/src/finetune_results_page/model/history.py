@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from finetune_results_page.model.values import entries_of, mapping_of, number_of
 
 POINTS: Final = 128
-"""Of one curve. The operator writes at most 64."""
+"""Limit for one curve. The operator writes at most 64."""
 
 
 class Point(NamedTuple):

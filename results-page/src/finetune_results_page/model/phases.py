@@ -10,7 +10,7 @@ class Look:
     """How a phase is shown. The word is always visible, so that nothing depends on a colour."""
 
     tone: str
-    """Of good, bad, active, waiting, still: a class of the style sheet."""
+    """A class of the style sheet: good, bad, active, waiting or still."""
     icon: str
     """A name in `pages.icons`."""
     has_reason: bool = False

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from finetune_results_page.model.values import clean
 
 NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-"""Of namespaces and jobs; nothing else may become a part of a path."""
+"""Names of namespaces and jobs; nothing else may become a part of a path."""
 
 COMPARED: Final = 6
 """The number of curves that can be distinguished in one picture."""
@@ -39,7 +39,7 @@ class Query:
     namespace: str = ""
     """"" means all."""
     name: str = ""
-    """Of the job that is shown; "" for the list."""
+    """The name of the job that is shown; "" for the list."""
     text: str = ""
     model: str = ""
     phases: tuple[str, ...] = ()

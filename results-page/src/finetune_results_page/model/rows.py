@@ -30,7 +30,7 @@ class JobRow:
     """The name in the config: a hub name or a location."""
     output: str
     reason: str
-    """Of the condition Ready."""
+    """The reason of the condition Ready."""
 
     @property
     def model_name(self) -> str:

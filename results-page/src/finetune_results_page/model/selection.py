@@ -30,7 +30,7 @@ _VALUES: Final[Mapping[str, Callable[[JobRow], Any]]] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     rows: tuple[JobRow, ...]
-    """Of this page."""
+    """The rows of this page."""
     page: int
     pages: int
     matching: int

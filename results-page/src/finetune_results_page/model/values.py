@@ -10,16 +10,16 @@ from itertools import islice
 from typing import Any, Final
 
 TEXT_LENGTH: Final = 300
-"""Of a single text, in characters."""
+"""Limit for a single text, in characters."""
 
 LARGEST: Final = 1e100
-"""Of a number. Larger ones leave no room to draw or to add."""
+"""Limit for a number. Larger ones leave no room to draw or to add."""
 
 DEPTH: Final = 24
-"""Of nested values. Python's own limit would stop a page that shows deeper ones."""
+"""Limit for nested values. Python's own limit would stop a page that shows deeper ones."""
 
 ENTRIES: Final = 2000
-"""Of one mapping or list."""
+"""Limit for one mapping or list."""
 
 _DIGITS: Final = 300
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")

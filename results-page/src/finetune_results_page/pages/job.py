@@ -33,10 +33,10 @@ from finetune_results_page.pages.parts import (
 from finetune_results_page.pages.tables import Column, table
 
 MESSAGE: Final = 4000
-"""Of a failure's message, in characters. The operator writes shorter ones."""
+"""Limit for a failure's message, in characters. The operator writes shorter ones."""
 
 SPEC: Final = 100_000
-"""Of a spec as JSON, in characters."""
+"""Limit for a spec as JSON, in characters."""
 
 Body = Mapping[str, Any]
 

@@ -37,7 +37,7 @@ class Listed:
     query: Query
     selection: Selection
     curves: Mapping[JobName, LossCurve]
-    """Of the jobs on this page, if the reader may read them."""
+    """The curves of the jobs on this page, if the reader may read them."""
     now: datetime
     is_cut: bool = False
     """Whether there are more jobs than were read."""

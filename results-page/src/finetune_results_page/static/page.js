@@ -36,7 +36,7 @@ async function show({ isDrawn = false } = {}) {
   }
 }
 
-// Whether it is to be read again.
+// Returns whether it must be read again.
 async function readOnce(signal) {
   try {
     const { main, title } = await read(`./${location.search}`, signal);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The form that asks for a token. It exists in the script only: it is never sent as a form.
+// The form for the token. It exists in the script only: it is never sent as a form.
 
 export function askForToken(content, use) {
   const input = element("input", {

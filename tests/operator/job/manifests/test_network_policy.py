@@ -20,7 +20,7 @@ def made(name: str = "balloon", attempt: int = 1, **spec: Any) -> dict[str, dict
 
 
 def labels_of(children: Mapping[str, Any]) -> Mapping[str, str]:
-    """Of the attempt's pods."""
+    """The labels of the attempt's pods."""
     labels: Mapping[str, str] = children["Job"]["spec"]["template"]["metadata"]["labels"]
     return labels
 

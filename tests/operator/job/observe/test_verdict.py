@@ -193,7 +193,7 @@ def test_a_training_job_that_failed_without_a_reason_is_an_infrastructure_failur
 
 
 class TestSeveralNodes:
-    """Which source decides if they differ."""
+    """The source that decides if they differ."""
 
     def test_a_named_rank_wins_over_an_earlier_unexplained_exit(self) -> None:
         guilty = an_ended_pod(

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow  # The first time it is compiled.
 
 @cache
 def verdicts() -> dict[str, str]:
-    """Of all situations, in one run."""
+    """The verdicts on all situations, in one run."""
     asked = json.dumps([situation.body for situation in SITUATIONS])
     told = subprocess.run(
         [build(KSTATUS) / "kstatus"], input=asked, capture_output=True, text=True, check=True

@@ -16,7 +16,7 @@ HOUR = 3600.0
 
 
 def a_record(number: int = 1, *, hours: float | None = 1, **more: Any) -> dict[str, Any]:
-    """Of an attempt with one GPU that began this many hours ago; it still runs if None."""
+    """An attempt with one GPU that began this many hours ago; it still runs if None."""
     began = NOW - timedelta(hours=hours or 1)
     ended = {} if hours is None else {"endTime": render_time(NOW)}
     return {

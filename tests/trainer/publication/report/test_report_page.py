@@ -147,7 +147,7 @@ def test_no_foreign_text_becomes_markup_of_the_page() -> None:
 
     assert hostile.tags == harmless.tags
     assert hostile.addresses == []
-    # Model, data set, note, hardware, licence, version and digests; rows, counts and config.
+    # Model, dataset, note, hardware, licence, version and digests; rows, counts and config.
     assert hostile.text.count(HOSTILE) > 20
 
 

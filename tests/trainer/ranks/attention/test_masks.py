@@ -22,7 +22,7 @@ def rows() -> list[Any]:
 
 
 def gradients(model: Any, logits: Any) -> dict[str, Any]:
-    """Of a sum in which every logit has a different weight."""
+    """The gradients of a sum in which every logit has a different weight."""
     import torch
 
     drawn = torch.Generator().manual_seed(2)

@@ -86,7 +86,7 @@ def test_the_row_with_a_role_that_the_template_lacks_is_omitted_and_named(
         pytest.param(
             "llava_next",
             TALK,
-            "content that is a text, not a list of parts",
+            "content that is a string, not a list of parts",
             id="plain texts for a template of parts",
         ),
     ],

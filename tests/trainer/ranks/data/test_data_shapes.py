@@ -217,7 +217,7 @@ def test_tools_and_their_calls_are_rendered_by_the_models_template(
         pytest.param(
             {"question": "When?", "answer": "At 7."},
             {},
-            "DatasetColumnMissing: the data set has the columns question, answer; TRL trains on "
+            "DatasetColumnMissing: the dataset has the columns question, answer; TRL trains on "
             "messages, on prompt and completion, or on text",
             "set dataset_format: question_answer",
             id="question and answer",
@@ -275,7 +275,7 @@ def test_tools_and_their_calls_are_rendered_by_the_models_template(
         pytest.param(
             {"question": "When?", "reply": "At 7."},
             {"dataset_format": "question_answer"},
-            "dataset_format is question_answer, but the data set has no column answer: it has "
+            "dataset_format is question_answer, but the dataset has no column answer: it has "
             "question, reply",
             "set dataset_columns: {answer: ...}",
             id="a format without its column",
@@ -290,21 +290,21 @@ def test_tools_and_their_calls_are_rendered_by_the_models_template(
         pytest.param(
             {"question": "When?", "answer": "At 7."},
             {"prompt_template": "{qestion}", "completion_template": "{answer}"},
-            "prompt_template has {qestion}, but the data set has no column qestion",
+            "prompt_template has {qestion}, but the dataset has no column qestion",
             "write question in prompt_template",
             id="a template with a misspelt column",
         ),
         pytest.param(
             {"question": "When?", "answer": "At 7."},
             {"dataset_columns": {"prompt": "question", "completion": "anwser"}},
-            "dataset_columns.completion is anwser, but the data set has no column anwser",
+            "dataset_columns.completion is anwser, but the dataset has no column anwser",
             "write answer in dataset_columns.completion",
             id="a misspelt column",
         ),
         pytest.param(
             {"question": "When?", "reply": "At 7."},
             {"prompt_template": "{question}"},
-            "prompt_template is set without completion_template, but the data set has no column "
+            "prompt_template is set without completion_template, but the dataset has no column "
             "completion",
             "set dataset_columns: {completion: ...}",
             id="a prompt without a completion",

@@ -172,7 +172,7 @@ def test_a_hub_uri_is_passed_to_datasets_in_its_form(
         ),
         pytest.param(
             {"train.jsonl": b'{"text": "a"}\n', "train-2.jsonl": b'"a"\n'},
-            "train-2.jsonl, line 1 is a text, expected an object with columns",
+            "train-2.jsonl, line 1 is a string, expected an object with columns",
             "write each row as an object, such as",
             id="a line that is no row",
         ),
@@ -242,18 +242,18 @@ def test_a_hub_uri_is_passed_to_datasets_in_its_form(
         pytest.param(
             {"train-1.jsonl": b'{"text": "a"}\n', "train-2.jsonl": b'{"prompt": "a"}\n'},
             "train-2.jsonl has the columns prompt, but train-1.jsonl has text",
-            "give all files of a data set the same columns",
+            "give all files of a dataset the same columns",
             id="files of different columns",
         ),
         pytest.param(
             {"notes.docx": b"PK"},
-            "DatasetNotFound: the data set contains no data files: there is only notes.docx",
+            "DatasetNotFound: the dataset contains no data files: there is only notes.docx",
             "notes.docx is a document: write its text as .txt",
             id="a document",
         ),
         pytest.param(
             {"notes.rst": b"PK"},
-            "DatasetNotFound: the data set contains no data files: there is only notes.rst",
+            "DatasetNotFound: the dataset contains no data files: there is only notes.rst",
             "upload files of one of the kinds .jsonl,",
             id="no data file",
         ),
@@ -302,15 +302,13 @@ def test_the_same_seed_splits_off_the_same_rows(size: float, held_out: int, tmp_
     [
         pytest.param(
             {"eval_strategy": "epoch"},
-            "SplitNotFound: dataset_test_split is test, but the data set has only train, "
-            "validation",
+            "SplitNotFound: dataset_test_split is test, but the dataset has only train, validation",
             "set dataset_test_split to the one to evaluate on, test_split_size, e.g. to 0.1",
             id="no split to evaluate on",
         ),
         pytest.param(
             {"test_split_size": 0.5, "dataset_test_split": "validation"},
-            "SplitExists: test_split_size is set, but the data set already has the split "
-            "validation",
+            "SplitExists: test_split_size is set, but the dataset already has the split validation",
             "remove test_split_size",
             id="a split that is there already",
         ),
@@ -353,7 +351,7 @@ def test_a_run_evaluates_on_the_split_off_rows(tmp_path: Path, tiny_model: Path)
 CONFIGURED = b"---\nconfigs:\n- config_name: sea\n  data_files: sea/*.jsonl\n---\n"
 
 
-@pytest.mark.parametrize("place", ["data", "other"], ids=["edited in place", "another data set"])
+@pytest.mark.parametrize("place", ["data", "other"], ids=["edited in place", "another dataset"])
 def test_files_listed_in_a_readme_are_read_in_their_current_state(
     place: str, tmp_path: Path
 ) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which tokens count for the loss."""
+"""The tokens that count for the loss."""
 
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several data sets combined: each part shaped by the same keys, in the requested fractions."""
+"""Several datasets combined: each part shaped by the same keys, in the requested fractions."""
 
 import json
 from pathlib import Path
@@ -126,14 +126,14 @@ def test_conversations_with_and_without_tool_calls_can_be_mixed(
         pytest.param(
             ("a", "chat"),
             SHAPED,
-            "DatasetColumnMissing: datasets[1]: dataset_format is question_answer, but the data "
-            "set has no column question: it has messages, id",
+            "DatasetColumnMissing: datasets[1]: dataset_format is question_answer, but the "
+            "dataset has no column question: it has messages, id",
             id="a part that does not fit the keys",
         ),
         pytest.param(
             ("chat", "a"),
             {},
-            "DatasetColumnMissing: datasets[1]: the data set has the columns question, answer",
+            "DatasetColumnMissing: datasets[1]: the dataset has the columns question, answer",
             id="a part in no shape",
         ),
     ],
@@ -166,7 +166,7 @@ def test_a_missing_split_or_file_of_an_entry_is_reported(
 ) -> None:
     from finetune_trainer.failures.errors import AttemptFailed
 
-    with pytest.raises(AttemptFailed, match=rf"^datasets\[0\]: {words}, but the data set has"):
+    with pytest.raises(AttemptFailed, match=rf"^datasets\[0\]: {words}, but the dataset has"):
         mixed(tmp_path, {"path": parts["b"], **part}, **SHAPED)
 
 

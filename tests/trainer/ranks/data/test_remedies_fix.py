@@ -64,7 +64,7 @@ CONFIGURED = {
     "harbour/train.jsonl": lines({"messages": TURNS}),
     "sea/train.jsonl": lines({"messages": TURNS}),
 }
-"""As in shared cases: two configurations in one data set."""
+"""As in shared cases: two configurations in one dataset."""
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_a_file_changed_as_a_remedy_describes_fixes_the_case(
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("dataset_config", "see", "dataset_config is see, but the data set has only harbour, sea"),
+        ("dataset_config", "see", "dataset_config is see, but the dataset has only harbour, sea"),
         ("dataset_config", "x", "set dataset_config to one of them"),
     ],
 )
@@ -242,5 +242,5 @@ def test_an_entry_of_a_mixture_sets_its_configuration_by_its_own_key(tmp_path: P
     parts = {"datasets": [{"path": str(data)}]}
     failure = failing(tmp_path / "before", {"a.jsonl": lines({"text": "a"})}, parts)
 
-    assert failure.message.startswith("datasets[0]: the data set has several configurations")
+    assert failure.message.startswith("datasets[0]: the dataset has several configurations")
     assert failure.remedy == "set name: harbour, or another of them"

@@ -107,7 +107,7 @@ CASES = {
     "ultrachat's columns": Case(
         name="train.jsonl",
         body=lines([{"prompt": "Where?", "prompt_id": "00", "messages": []}]),
-        sentence="the data set has the columns prompt, prompt_id, messages",
+        sentence="the dataset has the columns prompt, prompt_id, messages",
         remedy="set dataset_columns: {messages: messages}",
     ),
     "compressed by Zstandard": Case(

@@ -117,7 +117,7 @@ def test_a_stream_gets_the_system_message_row_by_row() -> None:
     "row",
     [
         pytest.param({"text": "At 7."}, id="text"),
-        pytest.param({"prompt": "When?", "completion": "At 7."}, id="a prompt that is a text"),
+        pytest.param({"prompt": "When?", "completion": "At 7."}, id="a prompt that is a string"),
         pytest.param({"input_ids": [1, 2]}, id="tokens"),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_value_that_is_not_text_is_refused_with_its_column_and_type(
     [
         pytest.param({"content": 7}, "a number", id="a number"),
         pytest.param({"content": 1.5}, "a number with a fraction", id="a fraction"),
-        pytest.param({"content": True}, "a truth value", id="a truth value"),
+        pytest.param({"content": True}, "a boolean", id="a truth value"),
     ],
 )
 def test_a_turn_without_text_is_omitted_with_the_reason(
@@ -88,7 +88,7 @@ def test_a_turn_without_text_is_omitted_with_the_reason(
 
     loaded = prepare_data(arguments(tmp_path, file))
 
-    reason = f"messages has a turn whose content is {why}, expected a text"
+    reason = f"messages has a turn whose content is {why}, expected a string"
     assert loaded.dropped == {"train": {reason: 1}}
 
 
@@ -116,7 +116,7 @@ def test_a_turn_without_text_is_omitted_with_the_reason(
                 {"messages": "At 7."},
             ],
             {"messages": [{"role": "user", "content": "007"}]},
-            "messages is a text, unlike the first row's",
+            "messages is a string, unlike the first row's",
             id="a text among conversations",
         ),
     ],

@@ -20,7 +20,7 @@ from finetune_trainer.ranks.movement.fates import Fate, fate_of, note_of, requir
 MATRIX = 1e-6
 """The smallest magnitude in a matrix of random weights."""
 NORM = 1.0
-"""Of a norm whose weights are all one."""
+"""The value of a norm whose weights are all one."""
 
 
 def a_tensor(name: str = "layer.weight", **known: Any) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 from finetune_spec.base_model.damage import remedy_of
 from finetune_spec.base_model.files import find_damage
 from finetune_trainer.attempt.checking import check
+from finetune_trainer.attempt.starting_adapter import require_fitting_adapter
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.inputs.hub_model import is_on_hub
 from finetune_trainer.inputs.model_facts import ModelUnknown, SeenModel, look_at_model
@@ -37,6 +38,7 @@ def require_base_model(run: ParsedRun, context: AttemptContext, folder: Path | N
         log.info("base model not checked reason=%s", unknown)
         return
     require_sound_files(name, seen)
+    require_fitting_adapter(run, seen)
     modules = () if seen.files is None else seen.files.modules
     check(run, context, model=seen.config, modules=modules)
 

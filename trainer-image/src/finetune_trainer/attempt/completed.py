@@ -15,6 +15,7 @@ from finetune_contract import layout
 from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_contract.notes import Note, NoteReason, bounded, info, warning
 from finetune_contract.outcome import Outcome
+from finetune_trainer.attempt.starting_adapter import settle_adapter
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.inputs import fetching
@@ -88,6 +89,7 @@ def changed_file(before: Any, after: Any) -> str | None:
 
 def _digests_now(run: ParsedRun, context: AttemptContext) -> Mapping[str, Any]:
     """In the form of `Origins`, for inputs that are cheap to read."""
+    run = _settled(run, context)
     names = list(names_to_fetch(run.config))
     paths: dict[str, Path] = {}
     for place, (key, name) in enumerate(names):
@@ -103,7 +105,16 @@ def _digests_now(run: ParsedRun, context: AttemptContext) -> Mapping[str, Any]:
         if found is not None:
             paths[name] = found
     known = [(key, name) for key, name in names if name in paths]
-    return Origins(known, paths, run.config["model_revision"]).digests()
+    return Origins(known, paths, run.config["model_revision"], run.starting).digests()
+
+
+def _settled(run: ParsedRun, context: AttemptContext) -> ParsedRun:
+    """With the base model of an adapter, if it can still be read."""
+    try:
+        return settle_adapter(run, context)
+    except AttemptFailed as error:
+        log.warning("not compared the adapter because=%s", error)
+        return run
 
 
 def _is_small(name: str, context: AttemptContext) -> bool:
@@ -157,6 +168,7 @@ def _pairs(
     both: list[tuple[str, Any, Any]] = [
         ("the data", entry, data.get(str(entry.get("name")))) for entry in entries
     ]
+    both.append(("the adapter", then.get("adapter"), now.get("adapter")))
     both.append(("the base model", then.get("model"), now.get("model")))
     for what, before, after in both:
         then_files, now_files = _files_of(before), _files_of(after)

@@ -8,6 +8,7 @@ from pathlib import Path
 from finetune_trainer.inputs import fetching
 from finetune_trainer.inputs.hub.fetching import HubModel, fetch_from_hub
 from finetune_trainer.inputs.hub_model import is_on_hub
+from finetune_trainer.inputs.origins import cached_folder
 from finetune_trainer.plan import training_plan
 from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.storage import locations
@@ -16,12 +17,12 @@ from finetune_trainer.supervision.context import AttemptContext
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputsHere:
-    """The local path of each model and data set of the config, by its name there."""
+    """The local path of each model and dataset of the config, by its name there."""
 
     stored: Mapping[str, Path] = field(default_factory=dict)
     """Inputs that were fetched from a store or the web, or were local."""
     from_hub: Mapping[str, Path] = field(default_factory=dict)
-    """Models in the hub's cache. Data sets of the hub are not among them: `datasets` fetches the
+    """Models in the hub's cache. Datasets of the hub are not among them: `datasets` fetches the
     parts that it needs.
     """
 
@@ -65,6 +66,24 @@ def fetch_stored(
         if found is not None:
             stored[name] = found
     return stored
+
+
+def fetch_named(name: str, folder: Path, run: ParsedRun, context: AttemptContext) -> Path | None:
+    """The local path of one more model, wherever it is; None if the cache of an offline node lacks
+    it. `folder` is for files from a store.
+
+    Raises:
+        AttemptFailed: it does not exist, or cannot be read.
+        Interrupted: a stop was requested.
+    """
+    key = fetching.MODEL_KEY
+    found = fetching.fetch(key, name, folder, context.environment, context.stop)
+    if found is None and Path(name).exists():
+        found = Path(name).absolute()  # transformers looks for a directory first, too.
+    if found is None:
+        found = _fetch_from_hub(key, name, run, context)
+        context.reporter.note_doing(None)
+    return found or cached_folder(locations.hub_name(name), run.config["model_revision"])
 
 
 def _fetch_from_hub(key: str, name: str, run: ParsedRun, context: AttemptContext) -> Path | None:

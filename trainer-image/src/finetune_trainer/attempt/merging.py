@@ -4,7 +4,7 @@
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,17 @@ from finetune_contract.progress import TrainerPhase
 from finetune_contract.reasons import Reason
 from finetune_trainer.attempt.completed import changed_file, read_versions
 from finetune_trainer.attempt.inputs_here import fetch_stored
+from finetune_trainer.attempt.merged_base import merge_starting_adapter
 from finetune_trainer.attempt.precision import notes_of_precision
 from finetune_trainer.attempt.published import Published
+from finetune_trainer.attempt.starting_adapter import settle_adapter
 from finetune_trainer.exchange.extras import merged, not_merged
 from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import AttemptFailed, Interrupted, Stage
 from finetune_trainer.inputs.model_facts import read_fetched_config
 from finetune_trainer.inputs.origins import MODEL_KEY, Origins
 from finetune_trainer.plan.merging_plan import merging_config, merging_environment
+from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.plan.training_plan import plan_training
 from finetune_trainer.publication.artifact import fetch_artifact
 from finetune_trainer.publication.complete import complete_all_the_same
@@ -55,11 +58,13 @@ NOTING_SECONDS = 5.0
 class _Base:
     """The base model that the adapter is merged into."""
 
+    run: ParsedRun
+    """The run with this base model in its config."""
     paths: Mapping[str, Path]
     revision: str | None = None
     """The revision on the hub that the run was trained from; None for the config's."""
     changed: str | None = None
-    """A file that differs from the one that the run was trained from."""
+    """What differs from the model that the run was trained from."""
 
 
 def merge(published: Published) -> tuple[Note, ...]:
@@ -97,7 +102,7 @@ def _merge(published: Published) -> Iterator[Note]:
         return
     base = _find_base(published)
     if base.changed is not None:
-        yield not_merged(f"{base.changed} of the base model has changed since the training")
+        yield not_merged(f"{base.changed} has changed since the training")
         return
     yield from _merge_into(base, published)
 
@@ -108,7 +113,7 @@ def _merge_into(base: _Base, published: Published) -> Iterator[Note]:
     # From an earlier try, in a work directory that is used again.
     shutil.rmtree(workspace.merged, ignore_errors=True)
     planned = plan_training(
-        published.run,
+        base.run,
         context.hardware,
         local_paths=base.paths,
         output=workspace.training,
@@ -123,7 +128,7 @@ def _merge_into(base: _Base, published: Published) -> Iterator[Note]:
     if not workspace.merged.is_dir():
         return
     publish_merged(store, workspace, published.artifact.digest, context.stop)
-    name = published.run.config[MODEL_KEY]
+    name = base.run.config[MODEL_KEY]
     yield from notes_of_precision(read_fetched_config(name, base.paths), workspace.merged)
     if published.paths is None:
         yield merged(f"now, into {store.uri}/{layout.MODEL}; nothing else was missing")
@@ -133,17 +138,35 @@ def _find_base(published: Published) -> _Base:
     """The base model, fetched if this attempt has not done so: in the state that was used for
     training.
     """
-    if published.paths is not None:
-        return _Base(paths=published.paths)
     run, context = published.run, published.context
-    paths = fetch_stored(run, context, only=MODEL_KEY)
-    then: Any = read_versions(published.store, context.stop).get("model")
-    name = run.config[MODEL_KEY]
-    if name in paths:
-        now = Origins([(MODEL_KEY, name)], paths).digests()["model"]
-        return _Base(paths=paths, changed=changed_file(then, now))
+    if published.paths is not None:
+        return _Base(run=run, paths=published.paths)
+    run = settle_adapter(run, context)
+    paths: Mapping[str, Path] = fetch_stored(run, context, only=MODEL_KEY)
+    versions = read_versions(published.store, context.stop)
+    changed, revision = _changes(versions, run, paths), _revision_in(versions)
+    if changed is None and run.has_merged_base:
+        settings = {} if revision is None else {"model_revision": revision}
+        exact = replace(run, config=run.config.adjusted(settings))
+        paths = merge_starting_adapter(exact, context, paths)
+    return _Base(run=run, paths=paths, changed=changed, revision=revision)
+
+
+def _changes(versions: Mapping[str, Any], run: ParsedRun, paths: Mapping[str, Path]) -> str | None:
+    """What has changed since these versions; None if nothing is known to have."""
+    name = str(run.config[MODEL_KEY])
+    known = [(MODEL_KEY, name)] if name in paths else []
+    now = Origins(known, paths, starting=run.starting).digests()
+    for what, noun in (("model", "base model"), ("adapter", "adapter that it began with")):
+        if (file := changed_file(versions.get(what), now.get(what))) is not None:
+            return f"{file} of the {noun}"
+    return None
+
+
+def _revision_in(versions: Mapping[str, Any]) -> str | None:
+    then = versions.get("model")
     revision = then.get("revision") if isinstance(then, Mapping) else None
-    return _Base(paths=paths, revision=revision if isinstance(revision, str) else None)
+    return revision if isinstance(revision, str) else None
 
 
 def _is_adapter(published: Published) -> bool:

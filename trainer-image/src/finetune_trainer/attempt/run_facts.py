@@ -57,6 +57,6 @@ def resolved_config(planned: TrainingPlan, run: ParsedRun) -> dict[str, Any]:
     """The input of TRL's parser, with the user's names for fetched inputs, and without paths in the
     work directory, which is deleted.
     """
-    wanted = run.config.resolved
+    wanted = run.written
     kept = {key: value for key, value in planned.config.items() if key not in _NOT_THE_USERS}
     return kept | {key: wanted[key] for key in _AS_WRITTEN if key in wanted}

@@ -6,9 +6,8 @@ Verification happens in rank 0 while the supervisor waits for the ranks.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,17 +15,17 @@ import yaml
 from finetune_contract.outcome import Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.run import Run
+from finetune_spec.memory import Estimate
 from finetune_trainer.attempt.base_model import require_base_model
 from finetune_trainer.attempt.checking import check
 from finetune_trainer.attempt.completed import telling_what_changed
 from finetune_trainer.attempt.expected_memory import expect_memory, remedy_for
 from finetune_trainer.attempt.extras import with_extras
-from finetune_trainer.attempt.inputs_here import InputsHere, fetch_inputs
-from finetune_trainer.attempt.micro_batch import settle_micro_batch
+from finetune_trainer.attempt.fetched import Fetched, fetch_all
+from finetune_trainer.attempt.merged_base import merge_starting_adapter
 from finetune_trainer.attempt.output_place import enter_output
 from finetune_trainer.attempt.precision import notes_of_precision
 from finetune_trainer.attempt.run_facts import is_folder_here, run_facts_of
-from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.exchange.rank_results import RankResult
 from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.failures.classification import classify
@@ -45,14 +44,13 @@ from finetune_trainer.plan.node.torch_build import find_torch_build
 from finetune_trainer.plan.packages import require_model_packages, require_packages
 from finetune_trainer.plan.parsed_run import ParsedRun, parse_run
 from finetune_trainer.plan.saved_state import SavedState
-from finetune_trainer.plan.topology import go_on, require_deepspeed, topology_of
+from finetune_trainer.plan.topology import require_deepspeed, topology_of
 from finetune_trainer.publication import artifact
 from finetune_trainer.publication.base_model import BaseModel
 from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
 from finetune_trainer.publication.hub.client import HubClient
 from finetune_trainer.publication.hub.publishing import open_hub
 from finetune_trainer.publication.report.story import RunFacts
-from finetune_trainer.storage.store import Store
 from finetune_trainer.supervision import launching, rank_supervision
 from finetune_trainer.supervision.context import AttemptContext
 
@@ -84,24 +82,6 @@ def carry_out(document: Run, context: AttemptContext) -> Outcome:
     return outcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Fetched:
-    """The inputs of an attempt."""
-
-    run: ParsedRun
-    """As requested, or adapted to the checkpoint that is resumed."""
-    inputs: InputsHere
-    checkpoint: checkpoints.Checkpoint | None
-
-    @property
-    def paths(self) -> Mapping[str, Path]:
-        return self.inputs.paths
-
-    @property
-    def resume_step(self) -> int:
-        return self.checkpoint.step if self.checkpoint else 0
-
-
 def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
     context.reporter.enter(TrainerPhase.FETCHING)
     # Visible errors are reported before anything is downloaded.
@@ -121,25 +101,26 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
         return with_extras(run, context, place.store, found)
     output, store = place.output, place.store
     hub = open_hub(run, context.environment, context.stop) if context.node == 0 else None
-    fetched = _fetch(run, context, store)
+    fetched = fetch_all(run, context, store)
     run = fetched.run
 
     context.reporter.enter(TrainerPhase.CHECKING)
-    planned = _plan(fetched, context)
-    origins = Origins.of(run.config, fetched.inputs.stored)
+    expected = _check_model(fetched, context)
+    merged = merge_starting_adapter(run, context, fetched.paths)
+    fetched = replace(fetched, merged=merged)
+    planned = _plan(fetched, context, expected)
+    origins = Origins.of(run.config, fetched.inputs.stored, run.starting)
     launching.wait_for_master(run.world, context.start_seconds, context.stop)
 
     context.reporter.enter(TrainerPhase.TRAINING)
     base_model = str(run.config["model_name_or_path"])
-    named = BaseModel.of(
-        base_model, run.config["model_revision"], is_folder=is_folder_here(base_model)
-    )
+    named = BaseModel.of_adapter(run, is_folder=is_folder_here(base_model))
     pushes = CheckpointPusher(hub, context.workspace.hub, named)
     results = rank_supervision.train(run, context, store, planned, pushes)
     if context.node != 0:
         step, total_steps = results[0].step, results[0].total_steps
         return Outcome(step=step, total_steps=total_steps, world_size=run.world.size)
-    base = read_fetched_config(base_model, fetched.paths)
+    base = read_fetched_config(base_model, fetched.inputs.paths)
     results = [_with_notes(results[0], run, context, base), *results[1:]]
     told = _tell(run, context, planned, origins, hub)
     # Not immediately: finishing is the fastest way to lose nothing.
@@ -164,29 +145,13 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
     )
 
 
-def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
-    """Fetches model, data and the newest checkpoint."""
-    if not is_on_hub(str(run.config["model_name_or_path"])):
-        require_base_model(run, context)
-    inputs = fetch_inputs(run, context, lambda: require_base_model(run, context))
-    # Into the trainer's own directory: it looks there for the best one, and may remove checkpoints.
-    checkpoint = checkpoints.fetch_newest(
-        store,
-        context.workspace.training,
-        context.stop,
-        with_best=bool(run.config["load_best_model_at_end"]),
-    )
-    if checkpoint is not None:
-        run = go_on(run, checkpoint)
-    run = settle_micro_batch(run, context, inputs.paths)
-    fetched = _Fetched(run=run, inputs=inputs, checkpoint=checkpoint)
-    context.reporter.note_resumed(fetched.resume_step)
-    return fetched
+def _check_model(fetched: Fetched, context: AttemptContext) -> Estimate | None:
+    """The memory that the run needs with this model, if it can be estimated.
 
-
-def _plan(fetched: _Fetched, context: AttemptContext) -> training_plan.TrainingPlan:
-    """Determines the input of the ranks, and writes it to their files."""
-    run, paths, checkpoint = fetched.run, fetched.paths, fetched.checkpoint
+    Raises:
+        AttemptFailed: the model cannot be trained, or not with this config, or not here.
+    """
+    run, paths = fetched.run, fetched.paths
     base_model = str(run.config["model_name_or_path"])
     if is_on_hub(base_model):
         # Again, because the hub may not have sent all that was checked before the download.
@@ -206,10 +171,18 @@ def _plan(fetched: _Fetched, context: AttemptContext) -> training_plan.TrainingP
             ),
         )
     context.stop.check()
+    return expected
+
+
+def _plan(
+    fetched: Fetched, context: AttemptContext, expected: Estimate | None
+) -> training_plan.TrainingPlan:
+    """Determines the input of the ranks, and writes it to their files."""
+    run, checkpoint = fetched.run, fetched.checkpoint
     planned = training_plan.plan_training(
         run,
         context.hardware,
-        local_paths=paths,
+        local_paths=fetched.paths,
         output=context.workspace.training,
         resume=checkpoint.folder if checkpoint else None,
         state=SavedState(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of a data set: read, dropped, cut, packed. Values only, no I/O here.
+"""The rows of a dataset: read, dropped, cut, packed. Values only, no I/O here.
 
 Measured by a rank, written to `workspace.data_account`, published as `report/data.json`.
 """
@@ -72,7 +72,7 @@ class SplitAccount:
     tokens: int | None = None
     """The tokens of one epoch, after dropping and cutting."""
     trained_tokens: int | None = None
-    """Those among them that count for the loss."""
+    """The number of them that count for the loss."""
     lengths: Lengths | None = None
     packing: Packing | None = None
     note: str = ""

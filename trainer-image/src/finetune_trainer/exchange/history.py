@@ -20,7 +20,7 @@ EVALUATED = "eval_"
 """The prefix of figures of an evaluation, including a user's own metrics."""
 
 BASE_EVAL_LOSS = "base_eval_loss"
-"""Of the evaluation before the first step."""
+"""The loss in the evaluation before the first step."""
 
 _ABOUT_THE_EVALUATION = frozenset(
     {
@@ -31,8 +31,8 @@ _ABOUT_THE_EVALUATION = frozenset(
 """Figures that do not describe the model."""
 
 TOLERANCE = 0.01
-"""By how much of the base model's value a tuned one may be worse: the difference that another
-precision, or another GPU, may cause in an evaluation.
+"""The share of the base model's value by which a tuned one may be worse: the difference that
+another precision, or another GPU, may cause in an evaluation.
 """
 
 

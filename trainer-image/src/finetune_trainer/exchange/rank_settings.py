@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from finetune_contract.codec import read
 
 LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""With these torch and accelerate form a process group."""
+"""If these are set, torch and accelerate form a process group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class RankSettings:
     gpus: int = 0
     """The GPUs of this node that the ranks train on, one each; 0 for the CPU."""
     cpus: int = 1
-    """Of this node; no other work runs there while the data is prepared."""
+    """CPUs of this node; no other work runs there while the data is prepared."""
     measures_base: bool = False
     """Whether `eval_on_start` was added, and must not influence the training."""
 

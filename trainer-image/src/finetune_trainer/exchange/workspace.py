@@ -26,6 +26,11 @@ class Workspace:
         return self.root / "inputs"
 
     @property
+    def adapter(self) -> Path:
+        """The adapter that training continues, with its checked options only."""
+        return self.root / "adapter"
+
+    @property
     def config(self) -> Path:
         """The resolved config that the ranks parse with TRL's own parser."""
         return self.root / "config.yaml"
@@ -130,7 +135,7 @@ class Workspace:
     def clear(self) -> None:
         """Removes files of an earlier attempt, if a work directory is used again."""
         made = (self.results, self.saved, self.training, self.artifact, self.merged, self.report)
-        for folder in (*made, self.trackers, self.nccl, self.hub):
+        for folder in (*made, self.adapter, self.trackers, self.nccl, self.hub):
             shutil.rmtree(folder, ignore_errors=True)
         files = (self.stop, self.progress, self.metrics, self.samples, self.data_account, self.log)
         for file in (*files, self.movement, self.merging_config, self.merging_result):

@@ -146,7 +146,7 @@ def _data(found: Raised) -> Failure | None:
     if "Dataset scripts are no longer supported" in str(found.error):
         return found.failure(
             Reason.INVALID_DATASET,
-            "code of data sets is not run: remove the script, or name its files",
+            "code of datasets is not run: remove the script, or name its files",
         )
     if not _kinds(_unwrapped(found.error)) & _OF_DATA:
         return None
@@ -154,7 +154,7 @@ def _data(found: Raised) -> Failure | None:
 
 
 def _unwrapped(error: BaseException) -> BaseException:
-    """The original error inside `datasets`' error that the data set was not created."""
+    """The original error inside `datasets`' error that the dataset was not created."""
     while "DatasetsError" in _kinds(error) and error.__cause__ is not None:
         error = error.__cause__
     return error

@@ -36,7 +36,7 @@ class Stage(StrEnum):
     FETCHING = "fetching model and data"
     CHECKING = "checking the job"
     CONFIG = "reading the config"
-    DATA = "loading the data set"
+    DATA = "loading the dataset"
     MODEL = "preparing model and data"
     FIRST_STEP = "taking the first step"
     TRAINING = "training"

@@ -83,7 +83,7 @@ def is_secret_name(name: object) -> bool:
 
 
 def _secrets(value: Any) -> Iterator[str]:
-    """Those in a mapping, and in everything that it contains, including JSON in texts."""
+    """The secrets in a mapping, and in everything that it contains, including JSON in texts."""
     if isinstance(value, str):
         value = value_in(value)
     if isinstance(value, list | tuple):

@@ -35,7 +35,7 @@ MODEL_FILES = ("config.json", "adapter_config.json", "*.gguf")
 def fetch(
     key: str, name: str, folder: Path, environment: Mapping[str, str], stop: StopRequest
 ) -> Path | None:
-    """The local path of the model, template or data set of this config key; None for a hub name.
+    """The local path of the model, template or dataset of this config key; None for a hub name.
 
     Raises:
         AttemptFailed: it does not exist, or cannot be read.
@@ -107,7 +107,7 @@ def _require_model(name: str, folder: Path) -> None:
     raise attempt_failed(
         Reason.MODEL_NOT_FOUND,
         f"{MODEL_KEY}: {name} contains no model: there is no config.json, but {found}",
-        f"set {MODEL_KEY} to a folder with a config.json, or upload the complete folder that "
+        f"set {MODEL_KEY} to a directory with a config.json, or upload the complete directory that "
         "save_pretrained wrote",
     )
 
@@ -170,7 +170,7 @@ def _not_found(key: str, name: str, neighbours: list[str]) -> AttemptFailed:
     last = name.rstrip("/").rsplit("/", 1)[-1]
     nearest = difflib.get_close_matches(last, neighbours, n=1, cutoff=0.5)
     beside = f"; next to it there is {', '.join(neighbours[:5])}" if neighbours else ""
-    reason, kind = _KINDS.get(key, (Reason.DATASET_NOT_FOUND, "data set"))
+    reason, kind = _KINDS.get(key, (Reason.DATASET_NOT_FOUND, "dataset"))
     return attempt_failed(
         reason,
         f"{key}: there is no {kind} at {name}{beside}",

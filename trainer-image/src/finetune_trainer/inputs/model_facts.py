@@ -103,7 +103,7 @@ def look_at_model(name: str, revision: str, environment: Mapping[str, str]) -> S
             return read_model(open_store(name, environment))
         if (path := locations.path_of(name)) is not None:
             if not path.is_dir():
-                return SeenModel(unknown=f"there is no folder {path.resolve()}")
+                return SeenModel(unknown=f"there is no directory {path.resolve()}")
             return read_model(open_store(path.resolve().as_uri(), environment))
     except AttemptFailed as error:
         raise ModelUnknown(error.failure.message) from None

@@ -6,7 +6,7 @@ read is bounded, and so is the data that is kept.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,7 +37,7 @@ from finetune_trainer.inputs.hub.bounded import TooMuch
 WEIGHTS = ".safetensors"
 
 _LARGEST_HEADERS = 256 * 1024**2
-"""Of all files of a model together."""
+"""Limit for all files of a model together."""
 _LARGEST_INDEX = 64 * 1024**2
 _LARGEST_ADAPTER_CONFIG = 1024**2
 _TOKENIZER_BEGINNING = 1024**2
@@ -91,7 +91,7 @@ def look_at(
     weights = _weights_of(names, index.files)
     try:
         read_ahead([*weights, *_others(names)])
-        pointers = [it for it in (*weights, *_others(names)) if _is_pointer(place, it)]
+        pointers = [it for it in (*weights, *_others(names)) if is_pointer(place, it)]
         readable = [it for it in weights if it.endswith(WEIGHTS) and it not in pointers]
         headers, broken = _read_headers(place, readable)
     except TooMuch:
@@ -145,8 +145,22 @@ def _others(names: list[str]) -> Iterator[str]:
     yield from (it for it in (CONFIG, TOKENIZER, SENTENCEPIECE) if it in names)
 
 
-def _is_pointer(place: ModelFolder, name: str) -> bool:
+def is_pointer(place: ModelFolder, name: str) -> bool:
     return place.read_range(name, 0, len(LFS_POINTER)) == LFS_POINTER
+
+
+def read_shapes(place: ModelFolder, name: str) -> Mapping[str, tuple[int, ...]]:
+    """The tensors of one file, from its header.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not a safetensors file; the message continues after the file's name.
+    """
+    if is_pointer(place, name):
+        raise ValueError("is a Git LFS pointer, not the content")
+    headers = _Headers()
+    _read_header(place, name, headers)
+    return headers.shapes
 
 
 def _read_headers(place: ModelFolder, names: list[str]) -> tuple[_Headers, dict[str, str]]:

@@ -15,6 +15,8 @@ from typing import Any
 import yaml
 
 from finetune_spec.config import SftConfig
+from finetune_spec.config.parse.sft_config import AS_MODEL
+from finetune_trainer.plan.parsed_run import StartingAdapter
 from finetune_trainer.plan.training_plan import names_to_fetch
 from finetune_trainer.storage import locations
 
@@ -25,36 +27,48 @@ AT_ONCE = 2
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---", re.DOTALL)
 
 NamePairs = Iterable[tuple[str, str]]
-"""Each name of a model or data set, with its config key."""
+"""Each name of a model or dataset, with its config key."""
 
 
 class Origins:
     """Digests that are being computed, and the licence."""
 
     def __init__(
-        self, names: NamePairs, paths: Mapping[str, Path], revision: str | None = None
+        self,
+        names: NamePairs,
+        paths: Mapping[str, Path],
+        revision: str | None = None,
+        starting: StartingAdapter | None = None,
     ) -> None:
         self._executor = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="digests")
         self._entries = [(key, name, paths.get(name)) for key, name in names]
+        if starting is not None:
+            self._entries.append((AS_MODEL, starting.name, starting.folder))
         self._revision = revision
         self._files: dict[str, dict[str, Future[str]]] = {
             name: {} if path is None else self._start(path) for _, name, path in self._entries
         }
 
     @classmethod
-    def of(cls, config: SftConfig, paths: Mapping[str, Path]) -> "Origins":
+    def of(
+        cls,
+        config: SftConfig,
+        paths: Mapping[str, Path],
+        starting: StartingAdapter | None = None,
+    ) -> "Origins":
         """The digests of all inputs of a config; `paths` has the local ones."""
-        return cls(names_to_fetch(config), paths, config["model_revision"])
+        return cls(names_to_fetch(config), paths, config["model_revision"], starting)
 
     def digests(self) -> dict[str, Any]:
-        """`model` and `data`, each with its name and the sha256 of its files, or its revision on
-        the hub. Waits for running computations.
+        """`model`, `data` and, if there is one, `adapter`, each with its name and the sha256 of its
+        files, or its revision on the hub. Waits for running computations.
         """
         entries = [(key, self._entry(key, name, path)) for key, name, path in self._entries]
+        adapter = next((entry for key, entry in entries if key == AS_MODEL), None)
         return {
             "model": next((entry for key, entry in entries if key == MODEL_KEY), None),
-            "data": [entry for key, entry in entries if key != MODEL_KEY],
-        }
+            "data": [entry for key, entry in entries if key not in (MODEL_KEY, AS_MODEL)],
+        } | ({} if adapter is None else {"adapter": adapter})
 
     def licence(self) -> str | None:
         """The base model's licence from the card in its directory; None if it has none."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The number of training rows of a data set, if it is cheap to count: JSON lines on disk."""
+"""The number of training rows of a dataset, if it is cheap to count: JSON lines on disk."""
 
 import math
 import re

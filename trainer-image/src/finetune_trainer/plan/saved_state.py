@@ -22,7 +22,7 @@ class SavedState:
     """The facts about an attempt's states."""
 
     optimizer_bytes: int = 0
-    """Of all processes together; 0 if unknown."""
+    """The size for all processes together; 0 if unknown."""
     was_in_parts: bool | None = None
     """How the checkpoint to resume from was saved; None for a fresh start."""
 

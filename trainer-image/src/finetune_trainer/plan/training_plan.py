@@ -89,7 +89,7 @@ def context_of(run: ParsedRun, hardware: Hardware) -> Context:
 
 
 def names_to_fetch(config: SftConfig) -> Iterator[tuple[str, str]]:
-    """Every model, template and data set of the config, with its key; for a part's `data_files`,
+    """Every model, template and dataset of the config, with its key; for a part's `data_files`,
     those at other locations: `datasets` finds the rest.
     """
     for key, name in config.sources:
@@ -174,8 +174,8 @@ def _environment(run: ParsedRun, hardware: Hardware) -> dict[str, str]:
 
 
 MOST_THREADS_BESIDE_A_GPU = 8
-"""Of a rank with a GPU: the CPU only prepares batches, and on a node with 128 CPUs that many
-threads would mostly wait for each other.
+"""Threads of a rank with a GPU: the CPU only prepares batches, and on a node with 128 CPUs that
+many threads would mostly wait for each other.
 """
 
 

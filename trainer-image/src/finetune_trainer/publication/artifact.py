@@ -236,7 +236,7 @@ def _note_of_missing(names: tuple[str, ...]) -> Note:
 def _finish_artifact(workspace: Workspace, story: Story) -> tuple[str, ...]:
     """Returns the names of files that could not be written."""
     (workspace.artifact / TRAINING_ARGUMENTS).unlink(missing_ok=True)
-    name_base_model(workspace.artifact, story.base)
+    name_base_model(workspace.artifact, story.base_of_adapter)
     kind = layout.ADAPTER if story.is_adapter else layout.MODEL
     card = {CARD: lambda: model_card(story, kind)}
     return write_texts(workspace.artifact, card, story.run_facts.redaction)

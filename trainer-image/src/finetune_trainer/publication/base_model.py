@@ -6,6 +6,7 @@ names on the hub and directories, and no stores. No I/O here.
 from dataclasses import dataclass
 from pathlib import Path
 
+from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.storage import locations
 
 MAIN = "main"
@@ -25,8 +26,10 @@ class BaseModel:
 
     @classmethod
     def of(cls, name: str, revision: str | None = None, *, is_folder: bool = False) -> "BaseModel":
-        """By its name in a config. `is_folder` is whether a name such as `models/llama` is a local
-        directory; it may be one of the hub's as well.
+        """The base model with this name in a config.
+
+        `is_folder` is whether a name such as `models/llama` is a local directory; it may also be a
+        name on the hub.
         """
         path = Path(name) if is_folder else locations.path_of(name)
         if path is not None:
@@ -35,3 +38,14 @@ class BaseModel:
             return cls(loads_as=None)
         wanted = None if revision == MAIN else revision
         return cls(loads_as=locations.hub_name(name), revision=wanted, is_on_hub=True)
+
+    @classmethod
+    def of_adapter(cls, run: ParsedRun, *, is_folder: bool) -> "BaseModel":
+        """The base model of an adapter that this run trains."""
+        if run.has_merged_base:
+            # Another adapter was merged into it before, and the result is stored nowhere.
+            return cls(loads_as=None)
+        config = run.config
+        return cls.of(
+            str(config["model_name_or_path"]), config["model_revision"], is_folder=is_folder
+        )

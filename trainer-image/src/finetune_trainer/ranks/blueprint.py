@@ -20,7 +20,7 @@ from finetune_trainer.ranks.placement import Weights
 log = logging.getLogger(__name__)
 
 BYTES_PER_WEIGHT = {4: 0.5625, 8: 1.0}
-"""Of a layer that bitsandbytes quantizes; with 4 bits each 64 weights share a scale of 32 bits."""
+"""In a layer that bitsandbytes quantizes; with 4 bits, 64 weights share a scale of 32 bits."""
 
 
 def read_config(name: str, options: Mapping[str, Any]) -> Any:

@@ -21,7 +21,13 @@ from finetune_trainer.ranks.classifying import classifying
 from finetune_trainer.ranks.data import effects
 from finetune_trainer.ranks.data.preparation import AccountingTrainer
 from finetune_trainer.ranks.evaluation.judging import JudgingTrainer
-from finetune_trainer.ranks.model import adapter, freezing, recomputation, tokens
+from finetune_trainer.ranks.model import (
+    adapter,
+    freezing,
+    recomputation,
+    starting_adapter,
+    tokens,
+)
 from finetune_trainer.ranks.model.loading import attention_named, load_model
 from finetune_trainer.ranks.movement.trainer import WatchedTrainer
 from finetune_trainer.ranks.resumption import ResumableTrainer
@@ -89,13 +95,17 @@ def build_trainer(
     attention = settle_attention(model, training, attention_named(arguments))
     if tuning.num_layers_unfrozen is not None:
         freezing.freeze_all_but_last(model, tuning.num_layers_unfrozen)
+    if arguments.adapter is not None:
+        model = starting_adapter.put_on(model, arguments.adapter, arguments, processor)
     trainer = kind(
         model=model,
         args=training,
         processing_class=processor,
         train_dataset=train,
         eval_dataset=dataset[script.dataset_test_split] if training.eval_strategy != "no" else None,
-        peft_config=adapter.adapter_config(arguments, model, added),
+        peft_config=None
+        if arguments.adapter is not None
+        else adapter.adapter_config(arguments, model, added),
         cpus=arguments.cpus,
     )
     adapter.fit_token_rows(trainer.model, is_sharded=bool(training.fsdp))
@@ -109,7 +119,7 @@ def build_trainer(
 def load_processor(arguments: Arguments) -> Any:
     """The model's tokenizer, or its processor if it reads images: loaded as in `SFTTrainer`."""
     return AutoProcessor.from_pretrained(
-        arguments.model.model_name_or_path,
+        arguments.processing,
         revision=arguments.model.model_revision,
         trust_remote_code=arguments.training.trust_remote_code,
     )

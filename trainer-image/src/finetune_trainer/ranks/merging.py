@@ -147,7 +147,9 @@ def _save_beside(workspace: Workspace, processing: Any) -> None:
     processing.save_pretrained(workspace.merged)
     # The token that ends answers was trained too: the base model may not have it.
     name = GENERATION_CONFIG_NAME
-    shutil.copyfile(workspace.artifact / name, workspace.merged / name)
+    # Adapters of other tools have none, and then nothing about it was trained.
+    if (workspace.artifact / name).is_file():
+        shutil.copyfile(workspace.artifact / name, workspace.merged / name)
 
 
 def require_equal_logits(

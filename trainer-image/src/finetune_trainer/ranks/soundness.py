@@ -20,7 +20,7 @@ from finetune_trainer.ranks.movement.account import Tensor
 
 TENSORS = "*.safetensors"
 _PRECISION = 0.02
-"""Of the largest value: what a tensor may lose that is loaded in 16 bits."""
+"""Tolerance, as a share of the largest value: the loss of a tensor that is loaded in 16 bits."""
 _NAMED = 3
 """Tensors, in a message."""
 _BLOCK = 1 << 20
@@ -88,6 +88,19 @@ def require_moved(
             return
         if same:
             raise nothing_trained("the weights are still the base model's: no tensor has changed")
+
+
+def require_changed_adapter(artifact: Path, before: Path) -> None:
+    """
+    Raises:
+        AttemptFailed: every tensor equals that of the adapter whose training was continued.
+    """
+    began = _in_files(before)
+    for name, tensor in tensors_of(artifact):
+        base = began(name)
+        if base is None or base.shape != tensor.shape or not is_same(tensor, base):
+            return
+    raise nothing_trained("the weights are still those of the adapter that was continued")
 
 
 def _compared(

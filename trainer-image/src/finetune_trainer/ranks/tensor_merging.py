@@ -28,7 +28,7 @@ from finetune_trainer.ranks.file_names import file_names
 from finetune_trainer.ranks.soundness import TENSORS
 
 SHARD_BYTES = 5 * 1024**3
-"""Of one file. This much is in memory at a time, and once more while it is written."""
+"""The size of one file. This much is in memory at a time, and once more while it is written."""
 
 PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"

@@ -122,6 +122,8 @@ def verify(
     soundness.require_sound_tensors(artifact, is_adapter=is_adapter, moved=movement.published)
     if not is_adapter:
         _require_moved(artifact, arguments, movement)
+    elif arguments.adapter is not None:
+        soundness.require_changed_adapter(artifact, arguments.adapter)
     fates.require_all_moved(movement)
     subject = _Subject(
         artifact=artifact,
@@ -180,7 +182,7 @@ def _by_answers(
         samples.answers(model, subject.tokenizer, [GREETING], greeting)
         return Verified(answers=[])
     after = samples.answers(model, subject.tokenizer, judge.prompts, budget)
-    if subject.is_adapter:
+    if subject.is_adapter and subject.arguments.adapter is None:
         with model.disable_adapter():
             answers_before = samples.answers(model, subject.tokenizer, judge.prompts, budget)
     return Verified(

@@ -105,7 +105,7 @@ class CloudStore:
     asked_once: Any
     """The same without retries."""
     explanation: Explanation
-    """Of its errors."""
+    """The explanation of its errors."""
 
     @property
     def uri(self) -> str:

@@ -42,7 +42,7 @@ def path_of(name: str) -> Path | None:
 def hub_name(name: str) -> str:
     """The name without `hf://`, as required by transformers and datasets.
 
-    A file or directory inside a data set keeps it: `ranks/data/sources.py` parses it.
+    A file or directory inside a dataset keeps it: `ranks/data/sources.py` parses it.
     """
     if scheme_of(name) != HUB_SCHEME:
         return name

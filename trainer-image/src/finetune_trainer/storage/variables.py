@@ -133,4 +133,4 @@ _CHECKS: Mapping[str, Mapping[str, Check]] = {
         "AZURE_FEDERATED_TOKEN_FILE": _secret,
     },
 }
-"""By scheme: the variables that its client reads."""
+"""The variables that the client of each scheme reads."""

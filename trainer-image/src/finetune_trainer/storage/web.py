@@ -114,7 +114,7 @@ def _refusal(url: str, status: int) -> Exception:
         )
     return attempt_failed(
         Reason.DATASET_NOT_FOUND,
-        f"there is no data set at {shown(url)}: the server answered {status}",
+        f"there is no dataset at {shown(url)}: the server answered {status}",
         "set the address at which the server has the file, or put the file into an object store",
     )
 

@@ -36,7 +36,7 @@ def prepare_ahead(launch: Launch, config: Mapping[str, Any], stop: StopRequest) 
 
 
 def is_worth_it(config: Mapping[str, Any]) -> bool:
-    """Whether there is much to prepare, by the fetched files; a data set of the hub may have any
+    """Whether there is much to prepare, by the fetched files; a dataset of the hub may have any
     size. The config is the plan's.
     """
     if config.get("dataset_streaming") or config.get("streaming"):

@@ -64,10 +64,10 @@ def _about_character(lines: list[str], line: int, column: int) -> str:
 
 
 def explain_key(text: str, line: int) -> str:
-    """The message about a key that is not a text."""
+    """The message about a key that is not a string."""
     if "{{" in text.splitlines()[line - 1]:
         return "found {{, a template: fill it in first"
-    return "found a list or a mapping as a key, expected a text: put it in quotes"
+    return "found a list or a mapping as a key, expected a string: put it in quotes"
 
 
 def _habit_near(lines: list[str], line: int) -> tuple[int, str] | None:

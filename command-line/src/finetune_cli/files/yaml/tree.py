@@ -59,7 +59,7 @@ class Node:
     value: Any
     place: Position
     keys: dict[str, Position] = field(default_factory=dict)
-    """Of a mapping: key -> its position."""
+    """The positions of a mapping's keys."""
     children: dict[str | int, "Node"] = field(default_factory=dict)
     size: int = 1
     """Number of values in it; those of aliases count each time."""
@@ -161,7 +161,7 @@ class TreeBuilder:
         self._refuse_as_key(event)
         if event.anchor not in self._anchors:
             message = f"found *{event.anchor}, but there is no &{event.anchor} above it"
-            raise Broken(f"{message}: put a text that begins with * in quotes", _place_of(event))
+            raise Broken(f"{message}: put a string that begins with * in quotes", _place_of(event))
         node = self._anchors[event.anchor]
         if node is None:
             raise Broken(f"found *{event.anchor} inside of &{event.anchor}", _place_of(event))

@@ -78,14 +78,14 @@ _OF_A_TEMPLATE = ("{%", "{{")
 _OTHER_ENDINGS = (".jinja2", ".txt", ".tmpl", ".tpl", ".template", ".json", ".yaml", ".yml")
 _EXPECTED = (
     "expected chatml, a template of TRL's by name (such as gemma3, llama3, phi3 or qwen3), a file "
-    "that ends in .jinja or .j2, or a tokenizer: a folder or a hub name such as org/name"
+    "that ends in .jinja or .j2, or a tokenizer: a directory or a hub name such as org/name"
 )
 
 
 def check_chat_template(name: str, text: str) -> Iterator[Problem]:
     """A name, a file or a tokenizer; any other single word is a misspelt name."""
     if text.lower() in NULL_WORDS - {""}:
-        yield Problem(path=name, message=f"found {quoted(text)}, a text: {WRITE_NULL}")
+        yield Problem(path=name, message=f"found {quoted(text)}, a string: {WRITE_NULL}")
     elif any(mark in text for mark in _OF_A_TEMPLATE):
         yield Problem(
             path=name,

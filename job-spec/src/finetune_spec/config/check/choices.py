@@ -163,7 +163,7 @@ class Choice:
             return f", did you mean {_bare(self.habits[word])}?"
         if word in NULL_WORDS:
             hint = WRITE_NULL if self.is_nullable else "leave the key out"
-            return f", a text{self._expected()}: {hint}"
+            return f", a string{self._expected()}: {hint}"
         plain = {name.lower().replace("-", "_"): name for name in self.known}
         if (same := plain.get(word.replace("-", "_").replace(" ", "_"))) is not None:
             return f", did you mean {_bare(same)}?"
@@ -232,9 +232,9 @@ def _hint_for_words(text: str, words: WordList) -> str:
     if len(several) > 1 and all(word in words.known for word in several):
         return f", did you mean {quoted(' '.join(several) if words.is_split else several)}?"
     if text.lower() in NULL_WORDS:
-        return f", a text: {WRITE_NULL if words.is_switch else 'leave the key out'}"
+        return f", a string: {WRITE_NULL if words.is_switch else 'leave the key out'}"
     if words.is_switch and text.lower() in TRUE_WORDS:
-        return ", a text: write true, without quotes"
+        return ", a string: write true, without quotes"
     unknown = next(word for word in [*text.split(), text] if word not in words.known)
     return did_you_mean(unknown, words.known) or (
         f", expected {', '.join(words.known)}, {words.instead}"

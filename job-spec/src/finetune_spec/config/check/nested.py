@@ -100,7 +100,7 @@ def check_environment(key: str, name: str, value: Any, schema: Schema) -> Iterat
     for variable, content in value.items():
         path = f"{name}.{variable}"
         if not isinstance(variable, str):
-            yield Problem(path=path, message="expected a text for a name: put it in quotes")
+            yield Problem(path=path, message="expected a string as a name: put it in quotes")
         elif not variable or "=" in variable or "\0" in variable:
             yield Problem(
                 path=name, message=f"found the name {quoted(variable)}, expected one without ="
@@ -110,9 +110,11 @@ def check_environment(key: str, name: str, value: Any, schema: Schema) -> Iterat
                 path=path, message="contains a null byte, which environment variables cannot"
             )
         elif content is None:
-            yield warning(path, 'null becomes the text "None": leave the variable out')
+            yield warning(path, 'null becomes the string "None": leave the variable out')
         elif isinstance(content, list | Mapping):
-            yield warning(path, "is converted to text as Python prints it: write the intended text")
+            yield warning(
+                path, "is converted to a string as Python prints it: write the intended string"
+            )
 
 
 def check_datasets(key: str, name: str, value: Any, schema: Schema) -> Iterator[Problem]:

@@ -24,14 +24,14 @@ _WITH_REVISION = re.compile(r"([\w\-.]+/[\w\-.]+)[@:]([\w\-./]+)", re.ASCII)
 
 
 def check_place(name: str, text: str) -> Iterator[Problem]:
-    """A model or a data set: a hub name, a path or a URI."""
+    """A model or a dataset: a hub name, a path or a URI."""
     scheme, has_scheme, _ = text.partition("://")
     if message := _wrong_place(text, scheme.lower() if has_scheme else ""):
         yield Problem(path=name, message=f"found {quoted(text)}, {message}")
     elif not has_scheme and not _is_hub_name(text) and not text.startswith(_PATH_BEGINNINGS):
         yield warning(
             name,
-            f"{quoted(text)} can only be a folder on the trainer's file system, because hub "
+            f"{quoted(text)} can only be a directory on the trainer's file system, because hub "
             f"names have the form org/name: write {_as_folder(text)} if it is",
         )
 
@@ -41,7 +41,7 @@ def _as_folder(text: str) -> str:
 
 
 def check_data_place(name: str, text: str) -> Iterator[Problem]:
-    """A data set: the same as for a model, or the web address of one file."""
+    """A dataset: the same as for a model, or the web address of one file."""
     scheme, has_scheme, _ = text.partition("://")
     is_of_web = has_scheme and scheme.lower() in WEB_SCHEMES and text == text.strip()
     if not is_of_web and (why := why_not_read(text)) is not None and _is_file(text):
@@ -68,7 +68,7 @@ def check_data_place(name: str, text: str) -> Iterator[Problem]:
 
 
 def _is_file(text: str) -> bool:
-    """Whether a name with a suffix means a file, not a data set of the hub."""
+    """Whether a name with a suffix means a file, not a dataset of the hub."""
     return "://" in text or text.startswith(_PATH_BEGINNINGS) or "/" not in text
 
 

@@ -51,7 +51,7 @@ _TRUTH_WORDS = frozenset(("yes", "no", "true", "false", "t", "f", "y", "n", "1",
 
 
 def check_split_name(name: str, text: str) -> Iterator[Problem]:
-    """TRL looks up the split by its name in the loaded data set."""
+    """TRL looks up the split by its name in the loaded dataset."""
     if _SPLIT_NAME.fullmatch(text):
         return
     hint = ""
@@ -98,7 +98,7 @@ def check_target(name: str, text: str) -> Iterator[Problem]:
         names = [name.strip(" '\"") for name in listed[1].split(",")]
         yield Problem(
             path=name,
-            message=f"found {quoted(text)}, a text, expected a list: write {json.dumps(names)}",
+            message=f"found {quoted(text)}, a string, expected a list: write {json.dumps(names)}",
         )
     elif len(names := names_in(text)) > 1:
         yield Problem(
@@ -148,7 +148,7 @@ def check_mapping_text(name: str, text: str) -> Iterator[Problem]:
     if not text.startswith("{"):
         hint = WRITE_NULL if text.lower() in NULL_WORDS else _as_mapping(text)
         yield Problem(
-            path=name, message=f"found {quoted(text)}, a text, expected a mapping: {hint}"
+            path=name, message=f"found {quoted(text)}, a string, expected a mapping: {hint}"
         )
     else:
         yield from check_mapping_or_file(name, text)
@@ -171,7 +171,7 @@ def check_mapping_or_file(name: str, text: str) -> Iterator[Problem]:
             parse_object(text, "it")
         except InvalidDocument as error:
             is_json = "is not JSON" not in str(error)
-            what = f"and {error}" if is_json else "a text that is not JSON, expected a mapping"
+            what = f"and {error}" if is_json else "a string that is not JSON, expected a mapping"
             hint = "" if is_json else ": remove the quotes"
             yield Problem(path=name, message=f"found {quoted(text)}, {what}{hint}")
 
@@ -214,16 +214,17 @@ def check_null_word(name: str, text: str) -> Iterator[Problem]:
 
 def advise_on_null_word(name: str, text: str) -> Iterator[Problem]:
     if text.lower() in NULL_WORDS - {""}:
-        yield warning(name, f"the text {quoted(text)} is not null: leave the key out for that")
+        yield warning(name, f"the string {quoted(text)} is not null: leave the key out for that")
 
 
 def _null_word(text: str) -> str:
-    return f"found {quoted(text)}, a text: {WRITE_NULL}"
+    return f"found {quoted(text)}, a string: {WRITE_NULL}"
 
 
 FORMS: Mapping[str, Callable[[str, str], Iterator[Problem]]] = {
     "accelerator_config": check_mapping_or_file,
     "activation_checkpointing_kwargs": check_mapping_text,
+    "adapter_base_model": check_place,
     "chat_template_path": check_chat_template,
     "completion_template": check_template,
     "dataset_config": check_null_word,

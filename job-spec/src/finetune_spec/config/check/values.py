@@ -117,7 +117,7 @@ def kind_of(value: Any) -> str:
         case int() | float():
             return "a number"
         case str():
-            return "a text"
+            return "a string"
         case date():
             return "a date"
         case Mapping():
@@ -129,7 +129,7 @@ _WORDS = {
     "boolean": "true or false",
     "integer": "a whole number",
     "number": "a number",
-    "string": "a text",
+    "string": "a string",
     "array": "a list",
     "object": "a mapping",
 }

@@ -18,7 +18,7 @@ _NEVER_COMPRESSED = (".parquet", ".arrow")
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 
 _AS_CSV = "save each sheet as a CSV file with a header, and name that"
-_UNPACKED = "unpack it, and name the folder or the file that is in it"
+_UNPACKED = "unpack it, and name the directory or the file that is in it"
 _COMPRESSED = "unpack it, or compress it with gzip, bzip2, xz or zstandard"
 _AS_LINES = "write its rows as JSON lines, a file that ends in .jsonl"
 _AS_TEXT = "write its text as .txt, one line for each row, or as JSON lines"

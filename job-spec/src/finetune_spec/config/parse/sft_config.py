@@ -19,6 +19,11 @@ MODEL, TEMPLATE, MIXTURE, DATA_FILES, DATA = (
 )
 """The keys that name a source."""
 
+AS_MODEL, ADAPTER_BASE = "adapter_as_model", "adapter_base_model"
+"""The keys for an adapter in place of a model."""
+CONTINUE, MERGE = "continue", "merge"
+"""The values of the first one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SftConfig(Reading):
@@ -27,9 +32,9 @@ class SftConfig(Reading):
     """
 
     written: Mapping[str, Any]
-    """By the user, with an attempt's adjustments."""
+    """The keys that the user wrote, with an attempt's adjustments."""
     current: Mapping[str, Any]
-    """The same in current spelling."""
+    """The same in current spelling, with the keys that others imply."""
     older: Mapping[str, str]
     """Current spelling -> the older one that was written."""
     launch: Resolved
@@ -47,7 +52,7 @@ class SftConfig(Reading):
 
     @property
     def sources(self) -> tuple[tuple[str, str], ...]:
-        """Every named model, template, data set and data file, with its key."""
+        """Every named model, template, dataset and data file, with its key."""
         return tuple(self._find_sources())
 
     def adjusted(self, settings: Mapping[str, Any]) -> "SftConfig":
@@ -64,13 +69,15 @@ class SftConfig(Reading):
         model, template = self[MODEL], self[TEMPLATE]
         if model:
             yield MODEL, model
+        if (base := self[ADAPTER_BASE]) and base != model:
+            yield ADAPTER_BASE, base
         if template and template != model:
             yield TEMPLATE, template
         for part in self.mixture:
             if part.get("path"):
                 yield MIXTURE, part["path"]
                 yield from ((DATA_FILES, name) for name in _files_in(part.get(DATA_FILES)))
-        # As in TRL's sft.py: a mixture takes precedence over a single data set.
+        # As in TRL's sft.py: a mixture takes precedence over a single dataset.
         if not self[MIXTURE] and (name := self[DATA]):
             yield DATA, name
 
@@ -82,6 +89,8 @@ def read_config(written: Mapping[str, Any], schema: Schema | None = None) -> Sft
     """
     schema = schema or load_schema()
     current, older = modernize(written)
+    if current.get(AS_MODEL) == CONTINUE:
+        current = {"use_peft": True, **current}
     launch = resolve_launch(current)
     return SftConfig(
         values={

@@ -49,7 +49,7 @@ _FSDP = "write it into fsdp_config"
 RETIRED: Mapping[str, Retired] = {
     "_n_gpu": Retired(instead="GPUs are requested in spec.resources.gpusPerNode", harmless=None),
     "adafactor": Retired(instead="write optim: adafactor", harmless=(False,)),
-    "cache_dir": Retired(instead="the cache is in the pod's own work folder", harmless=None),
+    "cache_dir": Retired(instead="the cache is in the pod's own working directory", harmless=None),
     "chars_per_token": Retired(instead=_WHOLE_ROWS, harmless=None),
     "dataset_batch_size": Retired(instead=_WHOLE_ROWS, harmless=None),
     "dispatch_batches": Retired(instead="write accelerator_config: {dispatch_batches: ...}"),
@@ -76,7 +76,7 @@ RETIRED: Mapping[str, Retired] = {
     ),
     "mp_parameters": Retired(instead="it was specific to SageMaker", harmless=("",)),
     "num_of_sequences": Retired(instead=_WHOLE_ROWS, harmless=None),
-    "overwrite_output_dir": Retired(instead="every run has its own folder", harmless=None),
+    "overwrite_output_dir": Retired(instead="every run has its own directory", harmless=None),
     "past_index": Retired(instead="no model that TRL supports has such a memory", harmless=(-1,)),
     "push_to_hub_organization": Retired(instead="write hub_model_id: organization/name"),
     "ray_scope": Retired(instead="hyperparameter search is not supported", harmless=None),

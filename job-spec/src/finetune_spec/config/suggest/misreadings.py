@@ -136,7 +136,7 @@ def _exponent_hint(number: re.Match[str]) -> str:
     plain = f"{sign}{whole or '0'}{fraction}e{exponent_sign or '+'}{exponent}"
     if plain == number[0]:
         return "remove the quotes"
-    return f"write {plain} without quotes, since some YAML parsers read {number[0]} as text"
+    return f"write {plain} without quotes, since some YAML parsers read {number[0]} as a string"
 
 
 def _unit_hint(word: str) -> str:

@@ -107,7 +107,7 @@ class Observed:
     it.
     """
     waits_on: WaitsOn = WaitsOn.NOTHING
-    """Who must act meanwhile."""
+    """The party that must act in the meantime."""
     standing: str = ""
     """The state of a pod that does not run yet, if no component reports a problem."""
     silent_nodes: str = ""
@@ -276,7 +276,7 @@ def _adjustments_of(annotations: Mapping[str, str]) -> Mapping[str, Any]:
 def _with_progress(
     attempt: Attempt, progress: Mapping[str, Any], outcome: Outcome | None
 ) -> Attempt:
-    """With the trainer's last report; the outcome takes precedence over reports."""
+    """The attempt with the trainer's last report. The outcome takes precedence over reports."""
     if outcome is not None:
         return replace(attempt, last_step=outcome.step, resumed_from_step=outcome.resumed_from_step)
     if progress.get("attempt") != attempt.number:

@@ -27,7 +27,7 @@ _LESS = f"request fewer resources, submit the job to a queue, {_MORE_TIME}"
 
 
 class WaitsOn(Enum):
-    """Who must act while pods wait, and the remedy if that takes too long."""
+    """The party that must act while pods wait, and the remedy if that takes too long."""
 
     NOTHING = (Category.USER, f"check the events of the Job and its pods, {_MORE_TIME}")
     ROOM = (Category.USER, _LESS)

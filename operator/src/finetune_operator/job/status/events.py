@@ -70,7 +70,7 @@ def _when_interrupted(before: Mapping[str, Any], after: Mapping[str, Any]) -> Tu
 
 
 def _newest_interruption(status: Mapping[str, Any]) -> tuple[int, Body] | None:
-    """With the number of its attempt."""
+    """The newest interruption, with the number of its attempt."""
     for record in reversed(status.get("attempts", ())):
         for found in reversed(record.get("interruptions", ())):
             return record["number"], found
@@ -122,7 +122,7 @@ _TOLD_PHASES: Mapping[str, str | None] = {
     Phase.SUCCEEDED: None,
     Phase.FAILED: None,
 }
-"""With the reason of their Event; None to use the condition's reason."""
+"""The reasons of their Events; None to use the condition's reason."""
 
 _RULES = (
     _when_rejected,

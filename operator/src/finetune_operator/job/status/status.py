@@ -152,7 +152,7 @@ def _with_started(
 
 
 def _stopping(attempts: Sequence[Attempt], decision: Decision) -> tuple[Attempt, ...]:
-    """With the reason why the running one must end."""
+    """The attempts, with the reason why the running one must end."""
     if decision.stop is None or not attempts or attempts[-1].end is not None:
         return tuple(attempts)
     return (*attempts[:-1], replace(attempts[-1], is_stopping=True, failure=decision.stop))

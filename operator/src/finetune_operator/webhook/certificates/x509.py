@@ -18,7 +18,7 @@ CLOCK_SKEW = timedelta(minutes=5)
 """How far the API server's clock may be behind this one's."""
 
 _LONGEST_NAME = 64
-"""Of a common name (RFC 5280)."""
+"""The limit for a common name (RFC 5280)."""
 
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 

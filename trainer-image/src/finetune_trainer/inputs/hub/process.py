@@ -52,9 +52,7 @@ def main(name: str, revision: str, *, with_weights: bool) -> dict[str, Any]:
         return {"failure": document_of(failure)}
 
 
-def _fetch(
-    name: str, revision: str, download: Download, *, with_weights: bool, is_base: bool = False
-) -> Path:
+def _fetch(name: str, revision: str, download: Download, *, with_weights: bool) -> Path:
     def ask() -> ModelInfo:
         return HfApi().model_info(name, revision=revision)
 
@@ -71,18 +69,7 @@ def _fetch(
     if descriptions and revision != found.sha:
         # This records the branch's commit in the cache, which is then found without the hub.
         hf_hub_download(name, descriptions[0], revision=revision)
-    # An adapter that names an adapter is not loaded: two may name each other.
-    if with_weights and not is_base and (base := _base_of(snapshot.folder)) is not None:
-        _fetch(base, "main", download, with_weights=True, is_base=True)
     return snapshot.folder
-
-
-def _base_of(folder: Path) -> str | None:
-    """The hub model that an adapter was trained on; None for a full model."""
-    if (folder / "config.json").exists() or not (folder / choice.ADAPTER).is_file():
-        return None
-    base = _json(folder / choice.ADAPTER).get("base_model_name_or_path")
-    return base if isinstance(base, str) and base and not Path(base).exists() else None
 
 
 def _json(file: Path) -> dict[str, Any]:

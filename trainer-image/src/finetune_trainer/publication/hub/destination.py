@@ -19,7 +19,7 @@ class Destination:
     """A repository, and how it is filled."""
 
     repository: str
-    """With or without its owner; the default is the token's."""
+    """The repository with or without its owner; the default is the token's owner."""
     revision: str | None = None
     is_private: bool | None = None
     """For a new repository; None for the owner's default."""

@@ -34,7 +34,7 @@ def model_card(story: Story, kind: str) -> str:
         f"## Data\n\n{_data(story)}\n"
         f"{_notes(story)}"
         f"## Licence\n\n{_licence(story)}\n\n"
-        f"## Config\n\n```yaml\n{config_text(story.run.config.resolved)}```\n\n"
+        f"## Config\n\n```yaml\n{config_text(story.run.written)}```\n\n"
         f"## Versions\n\n{_table(('Package', 'Version'), list(story.versions.items()))}"
     )
 
@@ -51,8 +51,9 @@ def _front_matter(story: Story, *, is_adapter: bool) -> dict[str, Any]:
         "tags": ["trl", "sft", "finetune-operator", *(["lora"] if is_adapter else [])],
     }
     # The hub links these, and refuses names in another format.
-    if story.base.is_on_hub and is_hub_name(story.base_model):
-        matter["base_model"] = story.base.loads_as
+    base = story.base_of_adapter if is_adapter else story.base
+    if base.is_on_hub and is_hub_name(story.base_model):
+        matter["base_model"] = base.loads_as
         matter["base_model_relation"] = "adapter" if is_adapter else "finetune"
     if sets := [locations.hub_name(name) for name in story.data_sets if is_hub_name(name)]:
         matter["datasets"] = sets
@@ -76,9 +77,15 @@ def _introduction(story: Story, *, is_adapter: bool) -> str:
     data = " and ".join(f"`{name}`" for name in story.data_sets) or "a mixture"
     loss = story.figures.get("loss")
     result = "" if loss is None else f", to a training loss of {loss:.4g}"
+    if story.run.starting is not None:
+        is_merged = story.run.has_merged_base
+        how, end = (" with", " merged into it") if is_merged else (", continued from", "")
+        kind = f"{kind} `{story.base_model}`{how} the adapter {story.starting_adapter}{end}"
+    else:
+        kind = f"{kind} `{story.base_model}`"
     return (
-        f"{kind} `{story.base_model}`, fine-tuned with TRL's SFT on {data} in {story.step} "
-        f"steps{result}. Run `{story.run.run_id}`; its report is stored next to this folder, in "
+        f"{kind}, fine-tuned with TRL's SFT on {data} in {story.step} "
+        f"steps{result}. Run `{story.run.run_id}`; its report is stored next to this directory, in "
         "`report/`."
     )
 
@@ -97,7 +104,7 @@ def _figures(story: Story) -> str:
     rows = [
         ("training loss, first", figures.get("first_loss")),
         ("training loss, last", figures.get("loss")),
-        ("eval loss of the base model", figures.get(BASE_EVAL_LOSS)),
+        (story.first_evaluation, figures.get(BASE_EVAL_LOSS)),
         ("eval loss after training", figures.get(EVAL_LOSS)),
         ("eval token accuracy", figures.get("eval_mean_token_accuracy")),
     ]

@@ -28,7 +28,7 @@ def loss_curve(story: Story) -> str:
         "loss": losses_of(story.history, "loss"),
         "eval loss": losses_of(story.history, EVAL_LOSS),
     }
-    level = None if base is None else ("eval loss of the base model", base)
+    level = None if base is None else (story.first_evaluation, base)
     return draw(curves, f"Loss of {story.run.job.name}", level=level)
 
 

@@ -27,7 +27,7 @@ def report_texts(story: Story) -> Texts:
         "metrics.jsonl": lambda: "".join(f"{json.dumps(record)}\n" for record in story.history),
         "report.html": lambda: report_page(story),
         "loss.svg": lambda: loss_curve(story),
-        "config.yaml": lambda: config_text(story.run.config.resolved),
+        "config.yaml": lambda: config_text(story.run.written),
         "resolved_config.yaml": lambda: config_text(facts.resolved_config),
         "versions.json": lambda: json.dumps(versions, indent=2, sort_keys=True),
         "samples.json": lambda: json.dumps(list(story.samples), indent=2),

@@ -4,11 +4,14 @@
 import json
 import shlex
 
+from finetune_trainer.publication.base_model import BaseModel
 from finetune_trainer.publication.report.story import Story
 from finetune_trainer.storage import locations
 
 FOLDER = "base"
 """The directory that a base model from a store is downloaded to."""
+FIRST_ADAPTER = "first-adapter"
+"""The same for an adapter that was merged into it."""
 
 
 def how_to_load(story: Story, name: str, *, is_adapter: bool) -> str:
@@ -18,38 +21,55 @@ def how_to_load(story: Story, name: str, *, is_adapter: bool) -> str:
     python = _adapter(story, name) if is_adapter else _model(story, name)
     download = ""
     if is_adapter and story.base.loads_as is None:
-        download = (
-            f"The base model is in a store. Download it into the folder `{FOLDER}` first, with "
-            "the credentials of that "
-            f"store:\n\n```sh\n{download_command(story.base_model)}\n```\n\n"
-        )
+        download = _download("base model", story.base_model, FOLDER)
+    first = _merged_adapter(story) if is_adapter else None
+    if first is not None and first.loads_as is None and story.run.starting is not None:
+        download += _download("adapter below it", story.run.starting.name, FIRST_ADAPTER)
     return f"{download}```python\n{python}```"
 
 
-def download_command(uri: str) -> str:
+def _download(what: str, uri: str, folder: str) -> str:
+    return (
+        f"The {what} is in a store. Download it into the directory `{folder}` first, with the "
+        f"credentials of that store:\n\n```sh\n{download_command(uri, folder)}\n```\n\n"
+    )
+
+
+def _merged_adapter(story: Story) -> BaseModel | None:
+    """How the adapter is loaded that was merged into the base model before the training."""
+    starting = story.run.starting
+    if starting is None or not story.run.has_merged_base:
+        return None
+    revision = starting.written.get("model_revision")
+    is_folder = starting.is_folder
+    return BaseModel.of(starting.name, revision, is_folder=is_folder)
+
+
+def download_command(uri: str, folder: str = FOLDER) -> str:
     """The command that downloads a directory from a store, with the usual tool of that store."""
     bucket, _, path = uri.partition("://")[2].strip("/").partition("/")
     match locations.scheme_of(uri):
         case "s3":
-            return f"aws s3 cp --recursive {shlex.quote(uri)} {FOLDER}"
+            return f"aws s3 cp --recursive {shlex.quote(uri)} {folder}"
         case "gs":
             source = shlex.quote(uri)
-            return f"mkdir {FOLDER} && gcloud storage rsync --recursive {source} {FOLDER}"
+            return f"mkdir {folder} && gcloud storage rsync --recursive {source} {folder}"
         case "az":
             batch = f"az storage blob download-batch --source {shlex.quote(bucket)}"
             if not path:
-                return f"mkdir {FOLDER} && {batch} --destination {FOLDER}"
+                return f"mkdir {folder} && {batch} --destination {folder}"
             # It keeps the complete path of each file.
-            pattern, folder = shlex.quote(f"{path}/*"), shlex.quote(path)
-            return f"{batch} --pattern {pattern} --destination . && mv {folder} {FOLDER}"
-    return f"# download {shlex.quote(uri)} into {FOLDER}"
+            pattern, place = shlex.quote(f"{path}/*"), shlex.quote(path)
+            return f"{batch} --pattern {pattern} --destination . && mv {place} {folder}"
+    return f"# download {shlex.quote(uri)} into {folder}"
 
 
 def _adapter(story: Story, name: str) -> str:
     kind, reader = _classes(story)
     vocabulary = "processor.tokenizer" if story.has_processor else "tokenizer"
     resize = _RESIZE.format(vocabulary=vocabulary)
-    needs_rows = story.added_tokens or story.trains_token_rows
+    first = _merged_adapter(story)
+    needs_rows = story.added_tokens or story.trains_token_rows or _has_token_rows(story)
     base = _call(story, story.base.loads_as or FOLDER, story.base.revision)
     artifact = _call(story, name, _revision(story, name))
     return (
@@ -57,8 +77,19 @@ def _adapter(story: Story, name: str) -> str:
         f"{_read(story, reader, artifact)}"
         f"base = {kind}.from_pretrained({base})\n"
         f"{resize if needs_rows else ''}"
+        f"{'' if first is None else _merge(first)}"
         f"model = PeftModel.from_pretrained(base, {_call(None, name, _revision(story, name))})\n"
     )
+
+
+def _merge(first: BaseModel) -> str:
+    adapter = _call(None, first.loads_as or FIRST_ADAPTER, first.revision)
+    return f"base = PeftModel.from_pretrained(base, {adapter}).merge_and_unload()\n"
+
+
+def _has_token_rows(story: Story) -> bool:
+    starting = story.run.starting
+    return starting is not None and bool(starting.adapter.options.get("trainable_token_indices"))
 
 
 _RESIZE = """\

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from finetune_contract.notes import Note
+from finetune_spec.base_model.adapters import WEIGHTS
 from finetune_spec.config.parse.sft_config import DATA, MIXTURE
 from finetune_spec.memory.sharding import find_sharding
 from finetune_trainer.exchange.data_account import DataAccount
@@ -19,6 +20,7 @@ from finetune_trainer.publication.base_model import BaseModel
 _KEPT_BACK = ("env", "hub_token", "push_to_hub_token")
 """Keys that may contain secrets."""
 
+_DIGITS = 12
 _WITHOUT = Redaction()
 """Removes values that look like a secret anywhere: in an address, or by their format."""
 
@@ -42,7 +44,7 @@ class RunFacts:
     resolved_config: Mapping[str, Any] = field(default_factory=dict)
     """The input of TRL's parser, with the names that the user wrote."""
     digests: Mapping[str, Any] = field(default_factory=dict)
-    """Of the base model and of the data."""
+    """Digests of the base model and of the data."""
     local_trackers: Sequence[str] = ()
     """Trackers that sent nothing anywhere: their files are published."""
     licence: str | None = None
@@ -94,6 +96,28 @@ class Story:
             config["model_revision"],
             is_folder=self.run_facts.base_is_folder,
         )
+
+    @property
+    def base_of_adapter(self) -> BaseModel:
+        """The same for an adapter that was trained."""
+        return BaseModel.of_adapter(self.run, is_folder=self.run_facts.base_is_folder)
+
+    @property
+    def starting_adapter(self) -> str:
+        """The name and the digest of the adapter that training began with; empty without one."""
+        if self.run.starting is None:
+            return ""
+        name = f"`{_WITHOUT.text(self.run.starting.name)}`"
+        entry = self.run_facts.digests.get("adapter") or {}
+        digest = entry.get("files", {}).get(WEIGHTS)
+        return f"{name} (sha256:{digest[:_DIGITS]})" if digest else name
+
+    @property
+    def first_evaluation(self) -> str:
+        """The name of the eval loss before the training."""
+        if self.run.starting is None:
+            return "eval loss of the base model"
+        return "eval loss with the adapter, before training"
 
     @property
     def data_sets(self) -> tuple[str, ...]:

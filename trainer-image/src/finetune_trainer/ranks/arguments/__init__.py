@@ -10,6 +10,8 @@ from typing import NoReturn
 
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig, TrlParser
 
+from finetune_spec.config.parse.sft_config import CONTINUE
+from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.ranks.arguments.data import DataArguments
 from finetune_trainer.ranks.arguments.evaluation import EvaluationArguments
 from finetune_trainer.ranks.arguments.launch import LaunchArguments
@@ -28,6 +30,8 @@ CONFIG_TYPES = (
     LaunchArguments,
 )
 
+_TOKENIZER = "tokenizer_config.json"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
@@ -43,6 +47,15 @@ class Arguments:
     output: OutputArguments
     cpus: int = 1
     """The number of CPUs of this node, used to prepare the data."""
+    adapter: Path | None = None
+    """The directory of the adapter whose training continues."""
+
+    @property
+    def processing(self) -> str:
+        """The name or directory of the tokenizer or processor: an adapter may have its own."""
+        if self.adapter is not None and (self.adapter / _TOKENIZER).is_file():
+            return str(self.adapter)
+        return str(self.model.model_name_or_path)
 
 
 class _Parser(TrlParser):
@@ -53,9 +66,12 @@ class _Parser(TrlParser):
 
 
 def read_arguments(config: Path, cpus: int = 1) -> Arguments:
-    """The config, parsed by TRL's own parser; an unknown key is an error."""
+    """The config, parsed by TRL's own parser; an unknown key is an error. It is in the work
+    directory, next to the adapter whose training continues.
+    """
     parsed = _Parser(CONFIG_TYPES).parse_args_and_config(["--config", str(config)])
     script, training, model, mixture, data, tuning, evaluation, output, _launch = parsed
+    is_continued = tuning.adapter_as_model == CONTINUE
     return Arguments(
         script=script,
         training=training,
@@ -66,4 +82,5 @@ def read_arguments(config: Path, cpus: int = 1) -> Arguments:
         evaluation=evaluation,
         output=output,
         cpus=cpus,
+        adapter=Workspace(root=config.parent).adapter if is_continued else None,
     )

@@ -26,7 +26,9 @@ _LENGTH = 8
 _ROWS = 3
 """The first row of either pack, and the second row."""
 _NOISE = 0.02
-"""Of the largest logit. In a mixture of experts another first row may change how sums are split."""
+"""Tolerance, as a share of the largest logit. In a mixture of experts another first row may change
+how sums are split.
+"""
 
 
 def require_rows_apart(trainer: Any, named: str | None) -> None:

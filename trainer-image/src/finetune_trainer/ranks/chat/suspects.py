@@ -182,12 +182,12 @@ SUSPECTS = (
         without=_without_parts,
         what="content in parts, of the role {role}",
         is_it=lambda _, turn: isinstance(turn.get("content"), list),
-        remedy="give content as a text",
+        remedy="give content as a string",
     ),
     Suspect(
         without=_with_parts,
-        what="content that is a text, not a list of parts",
-        remedy="set chat_template_path to a template of plain texts",
+        what="content that is a string, not a list of parts",
+        remedy="set chat_template_path to a template for plain strings",
     ),
     Suspect(without=_without_other_keys, what="{keys}", remedy="leave these keys out"),
     Suspect(

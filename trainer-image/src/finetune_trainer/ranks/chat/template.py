@@ -83,8 +83,9 @@ def _other_tokenizer(place: str) -> Any:
             raise
         raise attempt_failed(
             Reason.CHAT_TEMPLATE_NOT_FOUND,
-            f"chat_template_path: {place} is a folder without a tokenizer",
-            "set chat_template_path to a .jinja file, or to the folder that save_pretrained wrote",
+            f"chat_template_path: {place} is a directory without a tokenizer",
+            "set chat_template_path to a .jinja file, or to the directory that save_pretrained "
+            "wrote",
         ) from None
     if source.chat_template is None:
         raise attempt_failed(

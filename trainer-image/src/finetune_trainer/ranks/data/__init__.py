@@ -26,7 +26,7 @@ from finetune_trainer.ranks.data.system_message import (
 
 
 def prepare_data(arguments: Arguments) -> Loaded:
-    """The data set that the config names, in the format that it requires.
+    """The dataset that the config names, in the format that it requires.
 
     Raises:
         AttemptFailed: it cannot be loaded, or has a different format.

@@ -60,7 +60,7 @@ def require_readable(row: Mapping[str, Any], text_field: str) -> None:
             raise attempt_failed(
                 Reason.INVALID_DATASET,
                 f"{name} of the first row is not a list: expected turns with role and content",
-                f"give {name} as a list, not as a text",
+                f"give {name} as a list, not as a string",
             )
     if speaker := _unknown_speaker(row):
         raise attempt_failed(
@@ -75,14 +75,14 @@ def require_readable(row: Mapping[str, Any], text_field: str) -> None:
             remedy = proposal(row, text_field)
         raise attempt_failed(
             Reason.DATASET_COLUMN_MISSING,
-            f"the data set has the columns {', '.join(columns)}: TRL reads prompt with completion",
+            f"the dataset has the columns {', '.join(columns)}: TRL reads prompt with completion",
             remedy,
         )
     if {"messages", "conversations", "prompt", text_field} & set(columns):
         return
     raise attempt_failed(
         Reason.DATASET_COLUMN_MISSING,
-        f"the data set has the columns {', '.join(columns)}; TRL trains on messages, on prompt "
+        f"the dataset has the columns {', '.join(columns)}; TRL trains on messages, on prompt "
         f"and completion, or on {text_field}{_maybe_no_header(columns)}",
         proposal(row, text_field),
     )
@@ -99,7 +99,7 @@ def require_texts(types: Mapping[str, str], split: str) -> None:
             continue
         raise attempt_failed(
             Reason.INVALID_DATASET,
-            f"the column {name} of {split} is of the type {kind}, expected a text: the file "
+            f"the column {name} of {split} is of the type {kind}, expected a string: the file "
             "contains no text to train on",
             f"write {name} as text into the file",
         )
@@ -128,7 +128,7 @@ def _missing(
         remedy = f"name one of its columns in {asked_for}"
     return attempt_failed(
         Reason.DATASET_COLUMN_MISSING,
-        f"{where}, but the data set has no column {column}: it has "
+        f"{where}, but the dataset has no column {column}: it has "
         f"{', '.join(columns)}{_maybe_no_header(columns)}",
         remedy,
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets with several configurations, such as languages: which one to use, and its config key.
+"""Datasets with several configurations, such as languages: which one to use, and its config key.
 
 The error of `datasets` is written for callers of `load_dataset`.
 """
@@ -32,7 +32,7 @@ def telling_which(key: str) -> Iterator[None]:
             names = _names(found[1])
             raise attempt_failed(
                 Reason.DATASET_CONFIG_NOT_FOUND,
-                f"the data set has several configurations: {_listed(names)}",
+                f"the dataset has several configurations: {_listed(names)}",
                 f"set {key}: {names[0]}, or another of them",
             ) from None
         if (found := _NO_SUCH.search(text)) is not None:
@@ -44,13 +44,13 @@ def _no_such(key: str, wanted: str, names: list[str]) -> Exception:
     if names == [_DEFAULT]:
         return attempt_failed(
             Reason.DATASET_CONFIG_NOT_FOUND,
-            f"{key} is {wanted}, but the data set has no configurations",
+            f"{key} is {wanted}, but the dataset has no configurations",
             f"leave {key} out",
         )
     hint = did_you_mean(wanted, names)
     return attempt_failed(
         Reason.DATASET_CONFIG_NOT_FOUND,
-        f"{key} is {wanted}, but the data set has only {_listed(names)}",
+        f"{key} is {wanted}, but the dataset has only {_listed(names)}",
         f"set {key} to one of them{hint}",
     )
 

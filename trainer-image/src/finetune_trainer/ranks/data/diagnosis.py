@@ -83,7 +83,7 @@ def _no_data(local: Path) -> AttemptFailed:
         remedy = f"{name} is {what}: {way_out}"
     return attempt_failed(
         Reason.DATASET_NOT_FOUND,
-        "the data set contains no data files: there is only "
+        "the dataset contains no data files: there is only "
         f"{', '.join(names[:_NAMES_SHOWN]) or 'nothing'}",
         remedy,
     )
@@ -100,7 +100,7 @@ def _different_columns(files: Sequence[Path]) -> AttemptFailed | None:
         Reason.INVALID_DATASET,
         f"{file.name} has the columns {', '.join(found)}, but {first.name} has "
         f"{', '.join(expected)}",
-        "give all files of a data set the same columns, or make each a part of datasets",
+        "give all files of a dataset the same columns, or make each a part of datasets",
     )
 
 

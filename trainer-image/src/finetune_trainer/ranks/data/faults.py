@@ -179,7 +179,7 @@ def _half_of_a_character(row: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    kinds = {str: "a text", bool: "a truth value", type(None): "null"}
+    kinds = {str: "a string", bool: "a boolean", type(None): "null"}
     return kinds.get(type(value), "a number")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which rows the chat template can render, and which parts it leaves out; before a model is loaded.
+"""Checks which rows the chat template can render, and which parts it omits, before a model loads.
 
 One row of each structure is tested, the most frequent ones first. Rows that cannot be rendered are
 left out and counted; in a stream they are left out on the fly.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images of a data set: paths and bytes become images for TRL's processor."""
+"""Images of a dataset: paths and bytes become images for TRL's processor."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -105,6 +105,6 @@ def _whole_path(path: str | None, folder: str) -> str | None:
         raise attempt_failed(
             Reason.IMAGE_NOT_FOUND,
             f"there is no image {path} next to the data files",
-            "upload the images into the data set's folder, with the file names in the rows",
+            "upload the images into the dataset's directory, with the file names in the rows",
         )
     return str(whole)

@@ -146,7 +146,7 @@ def _require_split(key: str, split: str, found: Mapping[str, Any]) -> None:
             remedy = f"set {key} to the one to evaluate on, {remedy.removeprefix('set ')}"
     raise attempt_failed(
         Reason.SPLIT_NOT_FOUND,
-        f"{key} is {split}, but the data set has only {', '.join(found)}",
+        f"{key} is {split}, but the dataset has only {', '.join(found)}",
         remedy,
     )
 
@@ -155,7 +155,7 @@ def _require_no_split(found: Mapping[str, Any], test: str) -> None:
     if test in found:
         raise attempt_failed(
             Reason.SPLIT_EXISTS,
-            f"test_split_size is set, but the data set already has the split {test}",
+            f"test_split_size is set, but the dataset already has the split {test}",
             "remove test_split_size to evaluate on that one, or set dataset_test_split to a name "
             "for the part that is split off",
         )

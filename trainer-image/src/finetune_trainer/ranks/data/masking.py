@@ -16,7 +16,7 @@ from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.data.measuring import Measured, measure
 
 REMEDIES: Mapping[Dropped, str] = {
-    Dropped.EMPTY: "give the rows a text",
+    Dropped.EMPTY: "add text to the rows",
     Dropped.ALL_MASKED: "give the rows answers that are not empty; without assistant_only_loss and "
     "completion_only_loss every token counts",
     Dropped.PROMPT_FILLS_MAX_LENGTH: "raise max_length, or shorten the prompts",

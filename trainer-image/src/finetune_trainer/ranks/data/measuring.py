@@ -71,7 +71,7 @@ class Measured:
 
 
 def measure(dataset: Dataset, cut: Cut | None) -> Measured:
-    """The rows of a data set with `input_ids` and `labels`."""
+    """The rows of a dataset with `input_ids` and `labels`."""
     parts = [_measure_batch(labels, cut) for labels in lists_of(dataset, "labels")]
     columns = zip(*parts, strict=True) if parts else [[np.zeros(0, dtype=np.int64)]] * 4
     lengths, kept, trained, trained_uncut = (np.concatenate(list(column)) for column in columns)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Combines several data sets: each part is shaped by itself, then they are concatenated.
+"""Combines several datasets: each part is shaped by itself, then they are concatenated.
 
 TRL's own `get_dataset` concatenates them before they could be shaped.
 """
@@ -62,7 +62,7 @@ def _load_part(part: Any, shaping: Shaping, *, streaming: bool) -> Shaped:
         if missing:
             raise attempt_failed(
                 Reason.DATASET_COLUMN_MISSING,
-                f"columns has {missing[0]}, but the data set has {', '.join(data.column_names)}",
+                f"columns has {missing[0]}, but the dataset has {', '.join(data.column_names)}",
                 f"remove {missing[0]} from columns{did_you_mean(missing[0], data.column_names)}",
             )
         data = data.select_columns(part.columns)
@@ -84,7 +84,7 @@ def take_split(splits: Data, wanted: str) -> Any:
         of_stream = "" if lengths else ": a stream supports only complete splits"
         raise attempt_failed(
             Reason.SPLIT_NOT_FOUND,
-            f"split is {wanted}, but the data set has only {', '.join(splits)}{of_stream}",
+            f"split is {wanted}, but the dataset has only {', '.join(splits)}{of_stream}",
             "set split to one of them",
         ) from None
     pieces = [splits[each.splitname].select(range(each.from_, each.to)) for each in taken]

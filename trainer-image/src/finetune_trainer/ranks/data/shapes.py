@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One row in a custom format -> one in TRL's. Pure: no data set, no torch here.
+"""One row in a custom format -> one in TRL's. Pure: no dataset, no torch here.
 
 Each format takes a row and returns the columns that TRL reads, or raises `Unfit` for a row without
 anything to train on, or one on which TRL would fail.
@@ -139,7 +139,7 @@ def sound(row: Row, text_field: str) -> dict[str, Any]:
         if value is None:
             raise Unfit(f"{name} is null")
         if isinstance(value, Mapping):
-            raise Unfit(f"{name} is an object, neither a text nor turns")
+            raise Unfit(f"{name} is an object, neither a string nor turns")
         if not isinstance(value, list):
             changed[name] = text_of(value, name)
         elif not value:
@@ -242,7 +242,7 @@ def _why_no_turn(turn: Any) -> str:
         if not all(isinstance(block, Mapping) for block in content):
             return "a turn whose content is a list, but not of blocks"
     elif content is not None and not isinstance(content, str):
-        return f"a turn whose content is {kind_of(content)}, expected a text"
+        return f"a turn whose content is {kind_of(content)}, expected a string"
     return ""
 
 

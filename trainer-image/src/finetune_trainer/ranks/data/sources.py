@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opens the data that a config names: a file, a directory, a saved data set, a data set on the
+"""Opens the data that a config names: a file, a directory, a saved dataset, a dataset on the
 hub.
 """
 
@@ -40,12 +40,12 @@ _READERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 """Suffix of a data file -> the reader of `datasets`, and its options."""
 
 _SAVED = ("state.json", "dataset_dict.json")
-"""The files of `save_to_disk`, for a data set and for one with splits."""
+"""The files of `save_to_disk`, for a dataset and for one with splits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSource:
-    """The config's keys for one data set; the fields are `load_dataset`'s."""
+    """The config's keys for one dataset; the fields are `load_dataset`'s."""
 
     path: str
     name: str | None = None
@@ -68,7 +68,7 @@ class DataSource:
 
 
 def open_source(source: DataSource) -> Data:
-    """The splits of a data set.
+    """The splits of a dataset.
 
     Raises:
         AttemptFailed: its files cannot be read; other errors are raised by the libraries.
@@ -153,7 +153,7 @@ def _reading(source: DataSource, place: str, suffix: str | None) -> DataSource:
 
 
 def _on_hub(source: DataSource) -> DataSource:
-    """A file or directory inside a data set of the hub, as arguments of `load_dataset`."""
+    """A file or directory inside a dataset of the hub, as arguments of `load_dataset`."""
     if locations.scheme_of(source.path) != locations.HUB_SCHEME:
         return source
     place = locations.hub_place(source.path)

@@ -23,7 +23,7 @@ _BETWEEN = "\n\n"
 def add_system_message(
     dataset: DatasetDict | IterableDatasetDict, message: str, splits: Iterable[str]
 ) -> DatasetDict | IterableDatasetDict:
-    """The data set, with a system message at the start of every conversation in these splits.
+    """The dataset, with a system message at the start of every conversation in these splits.
 
     Raises:
         AttemptFailed: a split contains no conversations.
@@ -65,7 +65,7 @@ def _add_to_split(data: Any, message: str, split: str) -> Any:
 def merge_system_messages(
     dataset: DatasetDict | IterableDatasetDict,
 ) -> DatasetDict | IterableDatasetDict:
-    """The data set with system messages merged into the user's first turn.
+    """The dataset with system messages merged into the user's first turn.
 
     Splits without conversations are unchanged.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which values are texts: the text in the file, or none. Pure.
+"""Decides which values are texts: the text in the file, or none. Pure.
 
 Readers keep each value of a CSV or JSON file as its text in the file. Files with types, such as
 Parquet, have values that are not texts: an integer has one notation, all others have several, or
@@ -31,7 +31,7 @@ def text_of(value: Any, name: str) -> str:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise Unfit(f"{name} is {kind_of(value)}, expected a text")
+    raise Unfit(f"{name} is {kind_of(value)}, expected a string")
 
 
 def text_for_template(value: Any, name: str) -> str:
@@ -80,8 +80,8 @@ def kind_of(value: Any) -> str:
 
 _KINDS: Sequence[tuple[Any, str]] = (
     (type(None), "null"),
-    (str, "a text"),
-    (bool, "a truth value"),
+    (str, "a string"),
+    (bool, "a boolean"),
     (int, "a number"),
     (float, "a number with a fraction"),
     (bytes, "bytes"),

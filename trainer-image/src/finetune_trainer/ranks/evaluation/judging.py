@@ -26,6 +26,7 @@ from finetune_trainer.ranks.evaluation.answer_book import AnswerBook
 from finetune_trainer.ranks.evaluation.metric_function import MetricFunction, find_metric_function
 from finetune_trainer.ranks.evaluation.metric_values import OF_TRL, PREFIX
 from finetune_trainer.ranks.evaluation.random_states import keep_random_states
+from finetune_trainer.ranks.model import starting_adapter
 from finetune_trainer.ranks.world import strategy_of
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,8 @@ class Judge:
         step = trainer.state.global_step
         if step == 0 and self._of_base is not None:
             return self._of_base[1]
-        if step == 0 and self._function is None and (_is_ready(trainer) or _has_adapter(trainer)):
+        is_answered = _is_ready(trainer) or _has_new_adapter(trainer)
+        if step == 0 and self._function is None and is_answered:
             return {}  # The base model answers before training or after it, once.
         answers, values = self._judge_together(trainer, self._function)
         self._require_time(trainer.args)
@@ -82,7 +84,7 @@ class Judge:
             AttemptFailed: the user's function failed.
         """
         function = None if resumes else self._function
-        is_wanted = function is not None or not _has_adapter(trainer)
+        is_wanted = function is not None or not _has_new_adapter(trainer)
         if not self.prompts or not is_wanted or not _is_ready(trainer):
             return []
         self._of_base = self._judge_together(trainer, function)
@@ -220,8 +222,10 @@ def _is_ready(trainer: SFTTrainer) -> bool:
     return not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
 
 
-def _has_adapter(trainer: SFTTrainer) -> bool:
-    return hasattr(trainer.model, "peft_config")
+def _has_new_adapter(trainer: SFTTrainer) -> bool:
+    """Whether the model without its adapter is the one before the training."""
+    model = trainer.model
+    return hasattr(model, "peft_config") and not starting_adapter.is_on(model)
 
 
 def require_known_metric(wanted: str | None, values: Mapping[str, float]) -> None:

@@ -43,7 +43,7 @@ class UnknownParameters(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """Which of a function's parameters get which value."""
+    """The value for each of a function's parameters."""
 
     positional: tuple[str, ...]
     """Positional values in order: parameters before a `/`."""

@@ -34,7 +34,7 @@ def read_values(returned: Any, num_answers: int) -> dict[str, float]:
     values: dict[str, float] = {}
     for key, value in returned.items():
         if not isinstance(key, str) or not key.removeprefix(PREFIX):
-            raise Unusable(f"returned a value named {key!r:.60}, expected a text")
+            raise Unusable(f"returned a value named {key!r:.60}, expected a string")
         bare = key.removeprefix(PREFIX)
         if bare in OF_TRL:
             raise Unusable(f"returned a value named {key}, which is reserved for the evaluation")
@@ -64,7 +64,7 @@ def _value(key: str, value: Any, num_answers: int) -> float:
 
 
 def _mean(key: str, value: Any, parts: Sequence[Any], num_answers: int) -> float:
-    """Of a number, or a boolean, for each answer."""
+    """The mean of a number, or a boolean, for each answer."""
     if len(parts) != num_answers:
         raise Unusable(
             f"returned {described(value)} for {key}, expected a number, or a list with a number "

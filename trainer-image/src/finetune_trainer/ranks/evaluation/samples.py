@@ -44,9 +44,9 @@ class Budget:
     """The limits for generating answers."""
 
     max_tokens: int
-    """Of one answer."""
+    """Limit for one answer."""
     seconds: float = float("inf")
-    """Of all answers together."""
+    """Limit for all answers together."""
     batch_size: int = 8
     is_over: Callable[[], bool] = lambda: False
     """Whether to stop immediately, because the run must stop."""

@@ -14,7 +14,7 @@ _ADAPTER_NAME = re.compile(r"\.(modules_to_save\.)?default(?=\.|$)")
 
 
 class Gradient(IntEnum):
-    """What was seen of a tensor's gradient; of two ranks the higher value counts."""
+    """The observed gradient of a tensor. The higher value of two ranks counts."""
 
     UNKNOWN = 0
     """It was not observed."""
@@ -46,7 +46,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Of all trained tensors; empty if they were not observed."""
+    """The account of all trained tensors; empty if they were not observed."""
 
     tensors: tuple[Tensor, ...] = ()
     learning_rate: float = 0.0

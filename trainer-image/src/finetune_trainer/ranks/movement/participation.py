@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which tensors have a gradient, and the modules it passes through.
+"""Finds the tensors that have a gradient, and the modules it passes through.
 
 Uses hooks, each of which is removed as soon as it has fired: usually in the first step.
 """

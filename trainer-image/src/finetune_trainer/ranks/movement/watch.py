@@ -53,7 +53,7 @@ class Watch(TrainerCallback):
             self._participation.end()
 
     def account(self, model: nn.Module, optimizer: str) -> Account:
-        """Of all ranks together."""
+        """The account of all ranks together."""
         if self._began is None:
             return Account()
         if self._ended is None:

@@ -81,7 +81,7 @@ def _nothing_recomputed(config: Reading, context: Context) -> str | None:
 
 
 def _single_data_set(config: Reading, context: Context) -> str | None:
-    """`DatasetMixtureConfig`; a single data set has its own key for streaming."""
+    """`DatasetMixtureConfig`; a single dataset has its own key for streaming."""
     if config["datasets"]:
         return None
     return "without datasets: it applies to mixtures; for dataset_name, use dataset_streaming"

@@ -22,7 +22,7 @@ def advise_on_effective_batch(config: Reading, context: Context) -> Iterator[Pro
     if batch > _LARGEST_USUAL_BATCH:
         yield warning(
             config.name("per_device_train_batch_size"),
-            f"the effective batch is {batch}; few data sets are large enough for an effective "
+            f"the effective batch is {batch}; few datasets are large enough for an effective "
             f"batch above {_LARGEST_USUAL_BATCH}",
         )
 

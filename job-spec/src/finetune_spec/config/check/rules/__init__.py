@@ -8,6 +8,7 @@ schedule       evaluating, saving, the learning rate's course
 evaluation     metrics of evaluations
 precision      data types, and the hardware that supports them
 tuning         the full model or an adapter, quantized or not
+adapters       an adapter in place of a model
 data           its location, length of rows, packing and reading
 shaping        column mappings of data in custom formats
 tracking       trackers and the hub, and their secrets
@@ -17,6 +18,7 @@ launch         a profile against the keys it resolves to, and against the job
 """
 
 from finetune_spec.config.check.rules import (
+    adapters,
     data,
     deepspeed,
     distribution,
@@ -34,6 +36,7 @@ RULES = (
     *evaluation.RULES,
     *precision.RULES,
     *tuning.RULES,
+    *adapters.RULES,
     *data.RULES,
     *shaping.RULES,
     *tracking.RULES,

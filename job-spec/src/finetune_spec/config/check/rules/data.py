@@ -64,7 +64,7 @@ def check_streaming(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def streams_by(config: Reading) -> str | None:
-    """The key that makes the data a stream: a data set and a mixture have one each."""
+    """The key that makes the data a stream: a dataset and a mixture have one each."""
     key = "streaming" if config["datasets"] else "dataset_streaming"
     return key if config[key] else None
 

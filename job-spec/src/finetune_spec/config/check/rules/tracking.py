@@ -39,7 +39,7 @@ TRACKERS: Mapping[str, Needs] = {
     # Its callback takes owner and repository from this address.
     "dagshub": Needs(all_of=("MLFLOW_TRACKING_URI",)),
 }
-"""Those of transformers' integrations that stop a training; mlflow, tensorboard and others do not.
+"""Integrations of transformers that stop a training; mlflow, tensorboard and others do not.
 
 A pod has no prompt for a key and no home directory with one.
 """

@@ -46,7 +46,7 @@ class Csv(datasets.ArrowBasedBuilder):
                         batch += 1
 
     def _as_declared(self, table: pa.Table) -> pa.Table:
-        """The table with the types that the data set's card on the hub declares, if it does."""
+        """The table with the types that the dataset's card on the hub declares, if it does."""
         declared = self.config.features
         if declared is None:
             return table

@@ -135,7 +135,7 @@ def spelled(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     raise BrokenData(
-        "a list or an object where other rows have a text", "give all rows a text there"
+        "a list or an object where other rows have a string", "give all rows a string there"
     )
 
 
