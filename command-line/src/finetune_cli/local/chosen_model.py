@@ -69,7 +69,8 @@ def _with_base_of(
         raise attempt_failed(
             Reason.INVALID_CONFIG,
             "; ".join(f"{CONFIG_PATH}.{problem}" for problem in problems),
-            f"correct {', '.join(f'{CONFIG_PATH}.{problem.key}' for problem in problems)}",
+            f"remove {', '.join(f'{CONFIG_PATH}.{problem.key}' for problem in problems)}, or set "
+            "the adapter's own values",
         )
     with_base = config.adjusted(settings)
     seen = _look_at(with_base, environment)

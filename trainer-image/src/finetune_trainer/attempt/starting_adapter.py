@@ -106,7 +106,8 @@ def _require_agreement(config: SftConfig, adapter: Adapter) -> None:
         raise attempt_failed(
             Reason.INVALID_CONFIG,
             "; ".join(str(problem) for problem in problems),
-            f"correct {', '.join(problem.key for problem in problems)}",
+            f"remove {', '.join(problem.key for problem in problems)}, or set the adapter's own "
+            "values",
         )
 
 
