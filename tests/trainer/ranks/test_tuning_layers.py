@@ -64,7 +64,8 @@ def test_more_layers_than_the_model_has_are_refused_before_training(
 
     assert trained.words() == (
         "InvalidConfig: num_layers_unfrozen: found 3, expected at most 2, the layers of the model "
-        "| correct num_layers_unfrozen"
+        "| change num_layers_unfrozen as the message describes; finetune validate checks the file "
+        "without a cluster"
     )
 
 
