@@ -23,6 +23,8 @@ SOURCES = sorted(
 _EMPTY = re.compile(
     r"\b(correct|fix|repair|mend|rectify)\b|^(set a valid one|use it|check it|the ways out)$"
 )
+# Parsing all other sources would take seconds.
+_WRITES_ONE = re.compile(r"attempt_failed\(|remedy", re.IGNORECASE)
 
 
 def literal(node: ast.expr) -> str:
@@ -61,7 +63,8 @@ def test_no_remedy_only_says_that_something_must_be_corrected() -> None:
     written = [
         (file.relative_to(ROOT).as_posix(), line, remedy)
         for file in SOURCES
-        for line, remedy in remedies_in(ast.parse(file.read_text()))
+        if _WRITES_ONE.search(text := file.read_text())
+        for line, remedy in remedies_in(ast.parse(text))
     ]
 
     assert len(written) > 150  # The search finds them.
