@@ -248,6 +248,7 @@ bench: setup ## measure, and print the rows of docs/contributing/benchmarks.md
 	$(BIN)/python tests/benchmarks/resident_jobs.py
 	$(BIN)/python tests/benchmarks/trainer_overhead.py
 	$(BIN)/python tests/benchmarks/checkpoint_stall.py
+	$(BIN)/python tests/benchmarks/apply_to_artifact.py
 
 bench-peers: setup ## measure the operator and Kubeflow Trainer with JobSet, in turns
 	nice $(BIN)/python -m testbed prepare peers
