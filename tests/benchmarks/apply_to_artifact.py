@@ -36,8 +36,7 @@ MARKS = {
     "Fetching": r"phase Fetching",
     "Checking": r"phase Checking",
     "Training": r"phase Training",
-    "first step": r"progress .*step|\{'loss'",
-    "Publishing": r"phase (Verifying|Publishing)",
+    "Publishing": r"phase Publishing",
     "published": r"published uri=",
 }
 """The lines of the log that say so. The plain Job's script writes them too, and has no checks."""
@@ -45,10 +44,9 @@ MARKS = {
 PHASES = {
     "apply until the process in the pod runs": ("apply", "Fetching"),
     "fetching model and data": ("Fetching", "Checking"),
-    "checks of config, data and model": ("Checking", "Training"),
-    "start of training until the first step": ("Training", "first step"),
-    f"the other {STEPS - 1} steps, and saving": ("first step", "Publishing"),
-    "verification, report, upload": ("Publishing", "published"),
+    "checks before the training": ("Checking", "Training"),
+    f"training: imports, data, {STEPS} steps, saving; verification": ("Training", "Publishing"),
+    "report and upload": ("Publishing", "published"),
     "artifact in the bucket until `kubectl wait` returns": ("published", "end"),
     "total": ("apply", "end"),
 }

@@ -108,6 +108,22 @@ def test_the_admission_time_is_written_with_the_next_change() -> None:
     assert cluster.status["attempts"][0]["admittedTime"] == let_in
 
 
+def test_steps_are_written_once_and_not_again_with_the_attempt_that_takes_them() -> None:
+    cluster = FakeCluster(a_job_body())
+    settle(cluster)
+    cluster.objects["Pod", "balloon-1-abcde"] = a_pod()
+    for step in (1, 2, 7):
+        progress = {"attempt": 1, "step": step, "totalSteps": 9, "phase": "Training"}
+        cluster.job["status"] = {**cluster.status, "progress": progress}
+        before = list(cluster.writes)
+        settle(cluster)
+        assert step == 1 or cluster.writes == before  # The first makes the phase Running.
+
+    end_attempt(cluster, a_bad_outcome(Category.INTERRUPTION))
+    settle(cluster)
+    assert cluster.status["attempts"][0]["lastStep"] == 7
+
+
 def test_the_complete_life_of_a_job_takes_few_writes() -> None:
     cluster = FakeCluster(a_job_body())
     settle(cluster)

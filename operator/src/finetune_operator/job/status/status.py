@@ -108,18 +108,23 @@ def next_status(
 
 
 def is_news(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether a change is worth a separate write: more than the admission of the Job has changed.
+    """Whether a change is worth a separate write: more than the Job's admission, or the last step
+    of an attempt that goes on.
 
-    The Job itself records its admission while it exists; the next write adds it to the status, at
-    the latest when pods start.
+    The Job itself records its admission while it exists, and `progress` the last step. The next
+    write adds them to the status: at the latest when pods start, and when the attempt ends.
     """
-    return _without_admission(before) != _without_admission(after)
+    return _worth_a_write(before) != _worth_a_write(after)
 
 
-def _without_admission(status: Mapping[str, Any]) -> Manifest:
+def _worth_a_write(status: Mapping[str, Any]) -> Manifest:
     rest = {name: value for name, value in status.items() if name != "startTime"}
     attempts = [
-        {name: value for name, value in record.items() if name != "admittedTime"}
+        {
+            name: value
+            for name, value in record.items()
+            if name != "admittedTime" and (name != "lastStep" or "endTime" in record)
+        }
         for record in status.get("attempts", ())
     ]
     return {**rest, "attempts": attempts}
