@@ -109,7 +109,7 @@ def next_status(
 
 def is_news(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     """Whether a change is worth a separate write: more than the Job's admission, or the last step
-    of an attempt that goes on.
+    of an attempt that continues.
 
     The Job itself records its admission while it exists, and `progress` the last step. The next
     write adds them to the status: at the latest when pods start, and when the attempt ends.
