@@ -18,6 +18,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pytest
+
+from finetune_trainer.inputs.hub.fetching import OFFLINE_VARIABLES
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE_BYTES = 10_000
 """From this size on the stub identifies a file by its sha256, as the hub does for files in LFS."""
@@ -74,6 +78,17 @@ class FileHub:
     def parts(self, name: str) -> list[str]:
         """The requests for parts of a file."""
         return [it for it in self.requests if it.startswith(f"GET {name} bytes ")]
+
+
+@contextmanager
+def serve_to_an_empty_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileHub]:
+    """A hub for clients that have fetched nothing yet, and that may send requests."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    for name in OFFLINE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    with serve() as hub:
+        yield hub
 
 
 @contextmanager

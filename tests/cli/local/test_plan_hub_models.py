@@ -8,22 +8,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from huggingface_hub import constants
 
 from finetune_cli.local.command_line import main
 from finetune_contract.outcome import ExitCode
-from finetune_trainer.inputs.hub.fetching import OFFLINE_VARIABLES
 from support.model_folders import LLAMA, POINTER, a_model, a_tokenizer
-from trainer.hub_files import FileHub, serve
+from trainer.hub_files import FileHub, serve_to_an_empty_cache
 
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileHub]:
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    for name in OFFLINE_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    with serve() as stub:
+    with serve_to_an_empty_cache(tmp_path / "cache", monkeypatch) as stub:
         monkeypatch.setenv("HF_ENDPOINT", stub.endpoint)
         yield stub
 

@@ -5,14 +5,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
 
 from finetune_contract.outcome import Category, Outcome
 from finetune_trainer.attempt import supervisor
-from finetune_trainer.inputs.hub.fetching import OFFLINE_VARIABLES
 from finetune_trainer.plan import packages
 from support.model_folders import LLAMA, POINTER, a_model, tensors_of, write_weights
-from trainer.hub_files import FileHub, serve
+from trainer.hub_files import FileHub, serve_to_an_empty_cache
 from trainer.runs import a_folder, a_run
 
 
@@ -136,11 +134,7 @@ def test_a_model_in_a_store_is_checked_before_it_is_downloaded(
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileHub]:
     """A stub of the hub on 127.0.0.1, and an empty cache."""
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    for name in OFFLINE_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    with serve() as stub:
+    with serve_to_an_empty_cache(tmp_path / "cache", monkeypatch) as stub:
         yield stub
 
 

@@ -13,14 +13,13 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from huggingface_hub import constants
 
 from finetune_spec.base_model.files import find_damage
 from finetune_trainer.inputs import hub_model
 from finetune_trainer.inputs.hub import bounded, repository
 from finetune_trainer.inputs.model_facts import ModelUnknown, SeenModel, look_at_model
 from support.model_folders import LLAMA, POINTER, a_model, tensors_of, write_index, write_weights
-from trainer.hub_files import COMMIT, FileHub, serve
+from trainer.hub_files import COMMIT, FileHub, serve_to_an_empty_cache
 
 NAME = "acme/tiny"
 TOKEN = "hf_0123456789abcdefghij"
@@ -28,9 +27,7 @@ TOKEN = "hf_0123456789abcdefghij"
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileHub]:
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    with serve() as stub:
+    with serve_to_an_empty_cache(tmp_path / "cache", monkeypatch) as stub:
         yield stub
 
 
