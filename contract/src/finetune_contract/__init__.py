@@ -10,5 +10,6 @@
 - `codec`: dataclasses to JSON objects and back. `documents`: parses a text into a JSON object and
   rejects one that is too deep. `shallow`: the same for objects that must be read anyway.
 - `limits`: the maximum length of a document and of each text in it.
+- `object_names`: which texts can be the names of Kubernetes objects.
 - `printable`: makes such a text safe for a terminal or a log.
 """

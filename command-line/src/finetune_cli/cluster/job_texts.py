@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Texts about a job, from its status. No I/O here."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finetune_cli.terminal import texts
 from finetune_cli.terminal.display import Steps
+from finetune_contract.object_names import is_object_name
 from finetune_contract.outcome import Category, ExitCode
 from finetune_contract.printable import indented, on_one_line
 from finetune_trainer.progress.progress_line import render_known
 
 Body = Mapping[str, Any]
-
-_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 SUCCEEDED, FAILED = "Succeeded", "Failed"
 
@@ -127,7 +125,7 @@ def batch_jobs(job: Body) -> list[str]:
     a status can be edited by hand.
     """
     names = (str(attempt["name"]) for attempt in status_of(job).get("attempts", ()))
-    return [name for name in names if _OBJECT_NAME.fullmatch(name)]
+    return [name for name in names if is_object_name(name)]
 
 
 def pod_to_read(job: Body, pods: Sequence[Body]) -> str | None:

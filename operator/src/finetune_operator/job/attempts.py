@@ -11,6 +11,7 @@ from enum import StrEnum
 from itertools import takewhile
 from typing import Any
 
+from finetune_contract.object_names import is_object_name
 from finetune_contract.outcome import Category, Failure
 from finetune_contract.reasons import Reason
 from finetune_operator.job.definitions import read_definition, render_definition
@@ -21,7 +22,6 @@ from finetune_operator.job.interruptions import (
     render_interruptions,
 )
 from finetune_operator.job.known_adjustments import read_adjustments
-from finetune_operator.objects.names import is_object_name
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.times import parse_time, render_time
 

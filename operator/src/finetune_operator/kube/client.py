@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
+from finetune_contract.object_names import is_object_name
 from finetune_contract.shallow import parse_json
 from finetune_operator.kube.access import Login, log_in
 from finetune_operator.kube.pages import (
@@ -24,7 +25,7 @@ from finetune_operator.kube.pages import (
     parse_page,
 )
 from finetune_operator.objects.large import as_kept
-from finetune_operator.objects.names import OPERATOR, Resource, is_object_name
+from finetune_operator.objects.names import OPERATOR, Resource
 from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry import metrics
 

@@ -4,6 +4,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from finetune_contract.object_names import is_object_name
 from finetune_operator.job.observe.pods import controller_uid
 from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError, KubeApi
@@ -13,7 +14,6 @@ from finetune_operator.objects.names import (
     FINETUNE_JOBS,
     FINETUNE_SCHEDULES,
     LABEL_SCHEDULE,
-    is_object_name,
     job_label,
 )
 from finetune_operator.objects.raw import Body, Manifest

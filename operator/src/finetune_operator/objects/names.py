@@ -18,15 +18,6 @@ SCHEDULE_KIND = "FineTuneSchedule"
 API_VERSION = f"{GROUP}/{VERSION}"
 
 
-_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-_LONGEST_NAME = 253
-
-
-def is_object_name(text: str) -> bool:
-    """Whether an object of Kubernetes can have this name: a status may contain any other."""
-    return len(text) <= _LONGEST_NAME and _OBJECT_NAME.fullmatch(text) is not None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """A kind of object with the names of its API paths."""
