@@ -138,7 +138,7 @@ def _finished(body: Mapping[str, Any]) -> dict[str, Any]:
     """The status of a job that has succeeded at its first attempt."""
     job = parse_job(body, SETTINGS)
     attempt = an_attempt(1, Result.SUCCEEDED, definition=job.definition)
-    observed = Observed(is_accepted=True, attempts=(attempt,), outcome=a_good_outcome())
+    observed = Observed(attempts=(attempt,), outcome=a_good_outcome())
     return next_status({}, job, observed, decide(job, observed, NOW), NOW)
 
 

@@ -67,7 +67,7 @@ def _objects() -> dict[str, tuple[str, Any]]:
     body = a_job_body(config=TYPICAL, metadata=METADATA)
     job = parse_job(body, SETTINGS)
     attempt = an_attempt(1, Result.SUCCEEDED, definition=job.definition)
-    observed = Observed(is_accepted=True, attempts=(attempt,), outcome=a_good_outcome())
+    observed = Observed(attempts=(attempt,), outcome=a_good_outcome())
     status = next_status({}, job, observed, decide(job, observed, NOW), NOW)
     batch_job = build_attempt(job, 1, SETTINGS)[-1]
     labels = batch_job["metadata"]["labels"]

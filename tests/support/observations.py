@@ -158,7 +158,6 @@ def observations(draw: st.DrawFn) -> Observed:
     history = draw(histories())
     changed = draw(st.integers(0, len(history)))
     return Observed(
-        is_accepted=draw(st.booleans()),
         attempts=history[changed:],
         earlier=history[:changed],
         started=draw(st.none() | moments()),

@@ -22,7 +22,12 @@ from finetune_operator.kube.jobs import KubeCluster
 from finetune_operator.kube.relist import fill_cache, forget_vanished
 from finetune_operator.objects import conditions
 from finetune_operator.objects.errors import Conflict, Gone
-from finetune_operator.objects.names import LABEL_ATTEMPT, TRAINING_JOBS, Resource
+from finetune_operator.objects.names import (
+    ANNOTATION_DIGEST,
+    LABEL_ATTEMPT,
+    TRAINING_JOBS,
+    Resource,
+)
 from finetune_operator.objects.raw import Body
 from finetune_operator.settings import Settings
 from finetune_spec.job import KnownModel
@@ -202,7 +207,8 @@ class World(SimulatedCluster):
         assert not is_finished(job), f"{name} is made for a job that has ended"
         assert not job["spec"].get("suspend"), f"{name} is made for a suspended job"
         assert (job["metadata"]["uid"], name) not in self.recorded, f"{name} is made twice"
-        assert job["status"]["definitionDigest"] == definition_of(job["spec"])
+        made_for = body["metadata"]["annotations"][ANNOTATION_DIGEST]
+        assert made_for == definition_of(job["spec"])
         assert body["metadata"]["labels"][LABEL_ATTEMPT] == name.rpartition("-")[2]
         if self.is_queued:
             body["spec"]["suspend"] = True

@@ -55,7 +55,7 @@ def _a_job_with(
     children: Sequence[Children], progress: Mapping[str, Any] | None = None, **spec: Any
 ) -> dict[str, Any]:
     """A job that was accepted and started, and then had these children, one after the other."""
-    body = _after_pass(_after_pass(_created(**spec), Children()), Children())
+    body = _after_pass(_created(**spec), Children())
     for seen in children:
         body["status"] = {**body["status"], "progress": dict(progress or {})}
         body = _after_pass(body, seen)
@@ -80,8 +80,7 @@ def _children(training_job: dict[str, Any], *pods: dict[str, Any]) -> Children:
 
 
 def _suspended() -> dict[str, Any]:
-    accepted = _after_pass(_created(suspend=True), Children())
-    return _after_pass(accepted, Children())
+    return _after_pass(_created(suspend=True), Children())
 
 
 _RUNNING = _children(a_training_job(), a_pod())
@@ -120,8 +119,8 @@ SITUATIONS = tuple(
             "Progressing",
         ),
         (
-            "accepted",
-            _after_pass(_created(), Children()),
+            "accepted, and waiting for pods of an earlier job",
+            _after_pass(_created(), Children(pods=(a_pod(owner="earlier"),))),
             "Pending",
             "InProgress",
             "Progressing",

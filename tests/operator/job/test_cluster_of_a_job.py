@@ -70,8 +70,10 @@ def test_an_invalid_cluster_id_is_refused_with_its_path(value: str) -> None:
 
 def test_an_annotation_broken_after_acceptance_takes_nothing_over() -> None:
     cluster = annotated("51c0")
-    asyncio.run(reconcile(cluster.job, cluster=cluster, settings=KNOWN, now=NOW))
+    cluster.job["spec"]["suspend"] = True
+    settle(cluster)
     cluster.job["metadata"]["annotations"][TAKE_OVER] = "$(id)"
+    cluster.job["spec"]["suspend"] = False
 
     settle(cluster)
 

@@ -298,7 +298,7 @@ def test_no_attempt_of_an_accepted_job_starts_after_a_rule_was_tightened() -> No
 
     (mistake,) = job.mistakes
     assert "ALLOW_TRUST_REMOTE_CODE" in mistake
-    waiting = decide(job, Observed(is_accepted=True), NOW)
+    waiting = decide(job, Observed(), NOW)
     assert (waiting.reason, waiting.attempt_to_start) == ("InvalidSpec", None)
     assert waiting.message == f"no attempt is started: {mistake}"
 
@@ -307,7 +307,7 @@ def test_an_attempt_that_runs_while_a_rule_is_tightened_runs_to_its_end() -> Non
     running = an_attempt(1)
     job = parse_job(a_job_body(**REMOTE, status={"runId": "0123456789"}), SETTINGS)
 
-    decision = decide(job, Observed(is_accepted=True, attempts=(running,), started_pods=1), NOW)
+    decision = decide(job, Observed(attempts=(running,), started_pods=1), NOW)
 
     assert not job.is_rejected
     assert (decision.phase, decision.stop, decision.job_to_delete) == ("Starting", None, None)

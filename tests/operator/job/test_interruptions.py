@@ -199,8 +199,8 @@ def test_repeatedly_interrupted_attempts_of_several_nodes_end_the_same_way() -> 
         for number in range(1, 6)
     ]
 
-    four = rule_on(Observed(is_accepted=True, attempts=tuple(attempts[:4])))
-    five = rule_on(Observed(is_accepted=True, attempts=tuple(attempts)))
+    four = rule_on(Observed(attempts=tuple(attempts[:4])))
+    five = rule_on(Observed(attempts=tuple(attempts)))
 
     assert four.attempt_to_start == 5
     assert (five.phase, five.reason) == (Phase.FAILED, "InterruptedTooOften")

@@ -47,7 +47,7 @@ def watch(*pods: Body, nodes: int = 1, **spec: Any) -> Observed:
 
 def rule_on(*attempts: Attempt, now: datetime = NOW, **spec: Any) -> Decision:
     job = a_job(retry={"maxAttempts": 1}, **spec)
-    return decide(job, Observed(is_accepted=True, attempts=attempts), now)
+    return decide(job, Observed(attempts=attempts), now)
 
 
 def refused(number: int = 1, start: float = 0) -> Attempt:

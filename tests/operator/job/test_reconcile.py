@@ -10,6 +10,7 @@ import pytest
 
 from finetune_contract.outcome import Category, ExitCode, Outcome
 from finetune_operator.job.reconcile import reconcile
+from finetune_operator.objects import conditions
 from finetune_operator.objects.errors import Conflict
 from finetune_operator.objects.reconciled import Reconciled
 from finetune_operator.objects.times import render_time
@@ -64,18 +65,13 @@ def attempt_of(training_job: dict[str, Any]) -> int:
     return int(training_job["metadata"]["labels"]["finetune.dev/attempt"])
 
 
-def test_a_valid_job_is_accepted_first_and_then_started() -> None:
+def test_a_valid_job_is_started_and_accepted_with_one_status_write() -> None:
     cluster = FakeCluster(a_job_body())
-
-    first = go(cluster)
-
-    assert cluster.writes == ["status"]
-    assert first is not None
-    assert (first.phase, first.check_again_in) == ("Pending", seconds(0))
 
     go(cluster)
 
-    assert cluster.writes == ["status", "create ConfigMap", "create Job", "status", "event"]
+    assert cluster.writes == ["create ConfigMap", "create Job", "status", "event"]
+    assert conditions.is_true(cluster.status["conditions"], "Accepted")
     assert (cluster.status["phase"], cluster.status["attempt"]) == ("Starting", 1)
     assert [event["reason"] for event in cluster.events] == ["AttemptStarted"]
 
@@ -135,7 +131,7 @@ def test_the_complete_life_of_a_job_takes_few_writes() -> None:
     settle(cluster)
 
     assert cluster.status["phase"] == "Succeeded"
-    assert len(cluster.writes) == 9
+    assert len(cluster.writes) == 8
 
 
 def test_an_invalid_job_gets_a_condition_and_nothing_else() -> None:
@@ -276,7 +272,6 @@ def test_pods_of_an_earlier_job_may_save_first() -> None:
 
 def test_a_stale_view_of_a_job_starts_nothing() -> None:
     cluster = FakeCluster(a_job_body())
-    go(cluster)
     stale = dict(cluster.job, metadata={**cluster.job["metadata"], "resourceVersion": "0"})
 
     with pytest.raises(Conflict):

@@ -43,7 +43,7 @@ EVERYTHING = Progress(
 def a_status(phase: Phase, **seen: Any) -> dict[str, Any]:
     previous = {"progress": render_progress(EVERYTHING, 1, NOW)}
     decision = Decision(phase=phase, reason="Because", message="so it is")
-    observed = Observed(is_accepted=True, attempts=(ATTEMPT,), **seen)
+    observed = Observed(attempts=(ATTEMPT,), **seen)
     return next_status(previous, a_job(), observed, decision, NOW)
 
 

@@ -264,7 +264,8 @@ def status_of(body: dict[str, Any], model: Mapping[str, Any] | None, gpu: int | 
 
 
 def test_memory_is_estimated_before_the_first_attempt() -> None:
-    status = status_of(a_body(), LLAMA, None)
+    body = a_body()
+    status = status_of({**body, "spec": {**body["spec"], "suspend": True}}, LLAMA, None)
 
     assert "attempts" not in status
     assert status["memory"]["estimated"].endswith("Gi")

@@ -147,7 +147,7 @@ def test_a_stopped_replica_exports_nothing() -> None:
 @pytest.mark.parametrize(
     ("cluster", "result", "reason"),
     [
-        pytest.param(FakeCluster(a_job_body()), "written", "SpecAccepted", id="status written"),
+        pytest.param(FakeCluster(a_job_body()), "written", "PodsNotRunning", id="status written"),
         pytest.param(failing_with(Conflict()), "postponed", "Conflict", id="newer version"),
         pytest.param(
             failing_with(ApiError(403, "Forbidden", "no")), "failed", "Forbidden", id="no right"

@@ -63,7 +63,7 @@ def test_nothing_is_started_while_another_attempt_still_runs(
 
 
 @anything
-def test_nothing_is_started_for_a_suspended_invalid_finished_or_unaccepted_job(
+def test_nothing_is_started_for_a_suspended_invalid_or_finished_job(
     job: FineTuneJob, observed: Observed, now: datetime
 ) -> None:
     decision = decide(job, observed, now)
@@ -72,7 +72,6 @@ def test_nothing_is_started_for_a_suspended_invalid_finished_or_unaccepted_job(
         assert not job.is_suspended
         assert not job.mistakes
         assert not job.is_rejected
-        assert observed.is_accepted
         assert decision.phase is Phase.STARTING
         assert all(attempt.result is not Result.SUCCEEDED for attempt in observed.attempts[-1:])
 
@@ -193,7 +192,7 @@ def test_no_more_attempts_fail_than_allowed(history: tuple[Attempt, ...], limit:
     failed[-1:] = [replace(attempt, failure=nobodys) for attempt in failed[-1:]]
     count = sum(not is_on_ladder(attempt) for attempt in failed)
 
-    decision = decide(job, Observed(is_accepted=True, attempts=tuple(failed)), NOW)
+    decision = decide(job, Observed(attempts=tuple(failed)), NOW)
 
     assert (decision.phase is Phase.FAILED) == (bool(failed) and count >= limit)
 
@@ -208,7 +207,7 @@ def test_the_ladder_of_memory_adjustments_is_finite(job: FineTuneJob) -> None:
         seen.append(adjustments)
         steps.append(out_of_memory(len(seen), adjustments))
 
-    decision = decide(job, Observed(is_accepted=True, attempts=tuple(steps)), NOW)
+    decision = decide(job, Observed(attempts=tuple(steps)), NOW)
 
     assert decision.phase is Phase.FAILED
 

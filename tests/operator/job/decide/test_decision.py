@@ -24,7 +24,7 @@ SPEC = ("suspend", "activeDeadlineSeconds", "startDeadlineSeconds")
 
 def rule_on(*attempts: Attempt, now: Any = NOW, max_attempts: int = 3, **given: Any) -> Decision:
     spec = {name: given.pop(name) for name in SPEC if name in given}
-    observed = Observed(**{"is_accepted": True, "attempts": attempts} | given)
+    observed = Observed(attempts=attempts, **given)
     return decide(a_job(retry={"maxAttempts": max_attempts}, **spec), observed, now)
 
 
@@ -32,14 +32,7 @@ def ended(number: int, result: Result, category: Category | None = None) -> Atte
     return an_attempt(number, result, start=LONG_AGO, category=category)
 
 
-def test_nothing_is_started_before_the_status_is_accepted() -> None:
-    decision = rule_on(is_accepted=False)
-
-    assert (decision.phase, decision.attempt_to_start) == (Phase.PENDING, None)
-    assert decision.check_again_in == seconds(0)
-
-
-def test_an_accepted_job_gets_its_first_attempt() -> None:
+def test_a_valid_job_gets_its_first_attempt() -> None:
     decision = rule_on()
 
     assert (decision.phase, decision.attempt_to_start) == (Phase.STARTING, 1)
@@ -99,9 +92,9 @@ def test_no_attempt_starts_with_a_pod_template_made_invalid_after_acceptance() -
     job = a_job(podTemplate={"spec": {"hostNetwork": True}}, status={"runId": "x"})
     attempt = an_attempt(1, Result.INTERRUPTED, start=NOW - seconds(900))
 
-    before = decide(job, Observed(is_accepted=True), NOW)
-    between = decide(job, Observed(is_accepted=True, attempts=(attempt,)), NOW)
-    under_way = decide(job, Observed(is_accepted=True, attempts=(an_attempt(),)), NOW)
+    before = decide(job, Observed(), NOW)
+    between = decide(job, Observed(attempts=(attempt,)), NOW)
+    under_way = decide(job, Observed(attempts=(an_attempt(),)), NOW)
 
     for decision, phase in ((before, Phase.PENDING), (between, Phase.RETRYING)):
         assert (decision.phase, decision.reason) == (phase, "InvalidSpec")
@@ -362,7 +355,6 @@ def test_a_success_is_reported_with_the_trainers_note() -> None:
     decision = decide(
         a_job(),
         Observed(
-            is_accepted=True,
             attempts=(an_attempt(result=Result.SUCCEEDED),),
             outcome=a_good_outcome(step=40, total_steps=100, note=note),
         ),

@@ -13,7 +13,7 @@ from support.factories import NOW, a_failure, a_job, an_attempt, seconds
 
 def rule_on(attempt: Attempt, **seen: Any) -> Decision:
     silent = "node n is NotReady"
-    observed = Observed(is_accepted=True, attempts=(attempt,), silent_nodes=silent, **seen)
+    observed = Observed(attempts=(attempt,), silent_nodes=silent, **seen)
     return decide(a_job(), observed, NOW + seconds(1000))
 
 

@@ -52,7 +52,7 @@ def newest(observed: Observed) -> Attempt:
 
 
 def test_a_new_job_is_not_accepted_and_has_no_attempts() -> None:
-    assert observe(a_job(), a_job_body(), Children(), NOW) == Observed(is_accepted=False)
+    assert observe(a_job(), a_job_body(), Children(), NOW) == Observed()
 
 
 def test_an_unrecorded_attempt_is_found_by_its_job() -> None:

@@ -108,6 +108,6 @@ def test_the_largest_possible_status_is_written_within_the_limit() -> None:
         for number in range(1, 201)
     )
     decision = Decision(phase=Phase.FAILED, reason="Because", message="x" * 40_000)
-    observed = Observed(is_accepted=True, attempts=attempts)
+    observed = Observed(attempts=attempts)
 
     assert size_of(next_status({}, a_job(), observed, decision, NOW)) <= MAX_BYTES

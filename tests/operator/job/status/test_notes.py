@@ -14,7 +14,7 @@ from support.factories import NOW, a_good_outcome, a_job, an_attempt
 
 
 def tell(phase: Phase, *, previous: dict[str, Any] | None = None, **seen: Any) -> dict[str, Any]:
-    observed = Observed(**{"is_accepted": True} | seen)
+    observed = Observed(**seen)
     decision = Decision(phase=phase, reason="Because", message="so it is")
     return next_status(previous or {}, a_job(), observed, decision, NOW)
 

@@ -42,7 +42,7 @@ def tell(
     attempt_to_start: int | None = None,
     **seen: Any,
 ) -> dict[str, Any]:
-    observed = Observed(**{"is_accepted": True} | seen)
+    observed = Observed(**seen)
     decision = Decision(
         phase=phase, reason="Because", message="so it is", attempt_to_start=attempt_to_start
     )
@@ -52,7 +52,7 @@ def tell(
 def tell_wrong(previous: dict[str, Any], **seen: Any) -> dict[str, Any]:
     """After an invalid edit that defines another run."""
     job = a_job(config={**CONFIG, "learning_rte": 1}, status=previous)
-    observed = Observed(is_accepted=False, **seen)
+    observed = Observed(**seen)
     return next_status(previous, job, observed, decide(job, observed, NOW), NOW)
 
 
@@ -93,7 +93,7 @@ def test_an_accepted_job_keeps_the_warnings_that_kubectl_showed() -> None:
     job = a_job(config={**CONFIG, "torch_dtype": "bfloat16"})
     decision = Decision(phase=Phase.PENDING, reason="Because", message="so it is")
 
-    status = next_status({}, job, Observed(is_accepted=True), decision, NOW)
+    status = next_status({}, job, Observed(), decision, NOW)
 
     accepted = conditions.require(status["conditions"], "Accepted")
     assert accepted["status"] == "True"
@@ -280,9 +280,7 @@ def test_the_reason_to_stop_is_recorded_before_anything_is_stopped() -> None:
     stop = a_failure(Category.INTERRUPTION, reason="Suspended")
     decision = Decision(phase=Phase.RUNNING, reason="Suspended", message="", stop=stop)
 
-    status = next_status(
-        {}, a_job(), Observed(is_accepted=True, attempts=(an_attempt(1),)), decision, NOW
-    )
+    status = next_status({}, a_job(), Observed(attempts=(an_attempt(1),)), decision, NOW)
 
     (attempt,) = status["attempts"]
     assert (attempt["result"], attempt["stopping"]) == ("Running", True)
@@ -314,7 +312,7 @@ def test_a_rejected_job_requires_its_user() -> None:
 
 def test_a_pod_template_made_invalid_after_acceptance_requires_its_user_too() -> None:
     job = a_job(podTemplate={"spec": {"hostNetwork": True}}, status={"runId": "x"})
-    observed = Observed(is_accepted=True)
+    observed = Observed()
     decision = decide(job, observed, NOW)
 
     status = next_status({}, job, observed, decision, NOW)
@@ -384,7 +382,7 @@ def test_memory_is_reported_as_estimated_or_measured(
     figures = {} if peak is None else {"peak_memory_bytes": peak}
     outcome = None if peak is None else replace(a_good_outcome(), figures=figures)
     decision = Decision(phase=Phase.RUNNING, reason="Because", message="so it is")
-    observed = Observed(is_accepted=True, attempts=(an_attempt(),), outcome=outcome)
+    observed = Observed(attempts=(an_attempt(),), outcome=outcome)
 
     status = next_status({"memory": previous}, job, observed, decision, NOW)
 

@@ -33,7 +33,7 @@ def reported(seconds: int, *, attempt: int = 1, checkpoint_step: int | None = 4)
 
 def tell(previous: Any, phase: Phase = Phase.RUNNING, **attempt: Any) -> Any:
     decision = Decision(phase=phase, reason="Training", message="step 9 of 10")
-    observed = Observed(is_accepted=True, attempts=(an_attempt(**attempt),))
+    observed = Observed(attempts=(an_attempt(**attempt),))
     return next_status(previous, a_job(), observed, decision, NOW)
 
 

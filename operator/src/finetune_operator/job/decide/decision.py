@@ -79,18 +79,6 @@ def _not_later(decision: Decision, due: datetime | None, now: datetime) -> Decis
     return replace(decision, check_again_in=min(decision.check_again_in or wait, wait))
 
 
-def when_not_yet_accepted(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
-    """Records `Accepted` first, which locks the spec; objects are created only after that."""
-    if observed.is_accepted or job.is_rejected:
-        return None
-    return Decision(
-        phase=Phase.PENDING,
-        reason=JobReason.SPEC_ACCEPTED,
-        message="the spec is valid",
-        check_again_in=timedelta(),
-    )
-
-
 def when_attempt_is_stopping(
     job: FineTuneJob, observed: Observed, now: datetime
 ) -> Decision | None:
@@ -354,7 +342,6 @@ def _count_pods(started: int, job: FineTuneJob) -> str:
 
 
 RULES = (
-    when_not_yet_accepted,
     when_attempt_is_stopping,
     when_attempt_is_to_stop,
     when_rejected,

@@ -37,7 +37,7 @@ from finetune_operator.job.observe.queueing import (
 )
 from finetune_operator.job.observe.strays import names_of_strays
 from finetune_operator.job.observe.waiting import PodWords, WaitsOn, find_wait
-from finetune_operator.job.spec import FineTuneJob, is_accepted_as
+from finetune_operator.job.spec import FineTuneJob
 from finetune_operator.objects.names import (
     ANNOTATION_ADJUSTMENTS,
     ANNOTATION_DEFINITION,
@@ -76,8 +76,6 @@ class Held:
 class Observed:
     """The state of a job."""
 
-    is_accepted: bool
-    """Whether the status already records acceptance: from then on the API server locks the spec."""
     attempts: tuple[Attempt, ...] = ()
     """The attempts of the current definition, brought up to date."""
     earlier: tuple[Attempt, ...] = ()
@@ -179,7 +177,6 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
     other = [told.index(it) for it in told if it.definition not in ("", job.definition)]
     changed = max(other, default=-1) + 1
     return Observed(
-        is_accepted=not job.is_rejected and is_accepted_as(status, job.definition),
         attempts=tuple(told[changed:]),
         earlier=tuple(told[:changed]),
         started=None if is_held and was_admitted else _started(status, told[changed:]),

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A spec is locked in the same write that records its first attempt: edits that arrive before."""
+
+import asyncio
+import copy
+from typing import Any
+
+import pytest
+
+from finetune_operator.job.reconcile import reconcile
+from finetune_operator.objects.errors import Conflict
+from finetune_operator.objects.raw import Manifest
+from support.factories import CONFIG, NOW, SETTINGS, a_job_body
+from support.fake_cluster import FakeCluster
+
+
+class EditedAtTheStart(FakeCluster):
+    """Another client changes the job after the first attempt's Job was created, and before the
+    attempt is recorded.
+    """
+
+    def __init__(self, **edit: Any) -> None:
+        super().__init__(a_job_body())
+        self._edit = edit
+
+    async def create(self, manifest: Manifest) -> None:
+        await super().create(manifest)
+        if manifest["kind"] == "Job" and self._edit:
+            self.job["spec"] |= self._edit.pop("spec", {})
+            self.job["metadata"] |= self._edit
+            self._edit = {}
+            self.merge_status({})
+
+    def go(self) -> None:
+        asyncio.run(reconcile(copy.deepcopy(self.job), cluster=self, settings=SETTINGS, now=NOW))
+
+    def settle(self) -> None:
+        for _ in range(10):
+            before = len(self.writes)
+            self.go()
+            if len(self.writes) == before:
+                return
+        raise AssertionError("the status never comes to rest")
+
+
+def test_an_attempt_of_an_unlocked_spec_is_ended_and_the_edited_spec_is_tried() -> None:
+    cluster = EditedAtTheStart(spec={"config": {**CONFIG, "seed": 7}}, generation=2)
+    with pytest.raises(Conflict):
+        cluster.go()
+
+    cluster.settle()
+    (record,) = cluster.status["attempts"]
+    assert (record["number"], record["reason"], record["stopping"]) == (1, "SpecChanged", True)
+    for ending in [key for key in cluster.objects if key[1] == "balloon-1"]:
+        del cluster.objects[ending]
+    cluster.settle()
+
+    assert [it["result"] for it in cluster.status["attempts"]] == ["Interrupted", "Running"]
+    assert cluster.status["attempts"][1]["definition"] == cluster.status["definition"]
+    assert [job["metadata"]["name"] for job in cluster.training_jobs()] == ["balloon-2"]
+
+
+def test_an_attempt_of_an_unlocked_spec_goes_on_until_an_invalid_edit_is_corrected() -> None:
+    cluster = EditedAtTheStart(spec={"config": {**CONFIG, "learning_rte": 1}}, generation=2)
+    with pytest.raises(Conflict):
+        cluster.go()
+
+    cluster.settle()
+    assert cluster.status["attempts"][0]["result"] == "Running"
+    assert cluster.status["conditions"][0]["reason"] == "InvalidSpec"
+    cluster.job["spec"]["config"] = dict(CONFIG)
+    cluster.job["metadata"]["generation"] = 3
+    cluster.settle()
+
+    assert [it["result"] for it in cluster.status["attempts"]] == ["Running"]
+    assert cluster.status["conditions"][0]["reason"] == "SpecAccepted"
+
+
+def test_an_attempt_is_recorded_although_labels_were_changed_meanwhile() -> None:
+    cluster = EditedAtTheStart(labels={"team": "vision"})
+    with pytest.raises(Conflict):
+        cluster.go()
+
+    cluster.settle()
+
+    assert [it["result"] for it in cluster.status["attempts"]] == ["Running"]
+    assert [event["reason"] for event in cluster.events] == ["AttemptStarted"]
+    assert [job["metadata"]["name"] for job in cluster.training_jobs()] == ["balloon-1"]
