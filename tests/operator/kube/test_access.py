@@ -25,6 +25,7 @@ from finetune_operator.objects.names import FINETUNE_JOBS
 from finetune_operator.webhook.certificates.x509 import make_self_signed
 from support.factories import a_job_body
 from support.served import a_login, served
+from support.watched import Seen
 
 NOBODY_LISTENS = "http://127.0.0.1:1"
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -93,7 +94,8 @@ def test_requests_and_watches_use_the_configured_proxy(
         monkeypatch.setenv("HTTP_PROXY", proxy)
         kubeconfig = a_kubeconfig(tmp_path, "http://api.invalid")
         job = await get_job(kubeconfig)
-        async with open_session((await log_in(kubeconfig)).access) as session:
+        access = (await log_in(kubeconfig)).access
+        async with open_session(access, Seen()) as session:
             await session.get("http://api.invalid/apis?watch=true")
 
         assert job["metadata"]["name"] == "balloon"

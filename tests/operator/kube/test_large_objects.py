@@ -17,9 +17,9 @@ from finetune_operator.kube.pages import (
     LARGEST_PAGE,
     MOST_PAGE_BYTES,
     next_limit,
+    parse_event,
     parse_object,
     parse_page,
-    shrink_event,
 )
 from finetune_operator.objects.large import (
     LARGE_BYTES,
@@ -59,7 +59,7 @@ def test_a_large_object_is_reduced_in_the_same_way_from_lists_and_watches(value:
     text = json.dumps(job)
 
     page = parse_page(json.dumps({"metadata": {"continue": "x"}, "items": [small, job]}).encode())
-    event = json.loads(shrink_event(json.dumps({"type": "ADDED", "object": job}).encode()))
+    event = parse_event(json.dumps({"type": "ADDED", "object": job}).encode())
     whole = parse_object(text.encode())
     bodies = [as_kept(whole), as_kept(page["items"][1]), as_kept(event["object"])]
 
@@ -190,7 +190,7 @@ def test_the_cache_of_many_large_jobs_is_as_small_as_that_of_small_ones(value: A
 
     tracemalloc.start()
     for line in lines:
-        cache.remember(Kind.JOB, json.loads(shrink_event(line))["object"])
+        cache.remember(Kind.JOB, parse_event(line)["object"])
     held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 

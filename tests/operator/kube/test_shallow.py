@@ -1,21 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job that is nested too deep affects no other: neither in a list nor in a watch."""
+"""A job that is nested too deep affects no other in a list; `test_watch` has the watches."""
 
 import asyncio
 import json
-import logging
 import time
 from typing import Any
 
-import kopf
 import pytest
-from aiohttp import ClientSession, web
-from kopf._cogs.clients import api, auth
-from kopf._cogs.structs.credentials import Vault, VaultKey
+from aiohttp import web
 
 from finetune_contract.shallow import DEEPEST, cut_deep, parse_json
 from finetune_operator.kube.client import KubeApi
-from finetune_operator.kube.watch import ShallowResponse
 from finetune_operator.objects.names import FINETUNE_JOBS
 from support.factories import a_job_body
 from support.long_form import keeping
@@ -107,39 +102,6 @@ def test_a_list_with_a_deeply_nested_job_has_all_its_jobs(levels: int) -> None:
         kube = KubeApi(a_login(server))
         names = [it["metadata"]["name"] async for it in kube.list_all(FINETUNE_JOBS, "")]
         await kube.close()
-        assert names == ["hostile", "balloon"]
-
-    asyncio.run(served(handle, scene))
-
-
-@pytest.mark.parametrize("levels", [850, 1100, 9000])
-def test_a_watch_continues_after_a_deeply_nested_job(levels: int) -> None:
-    """With kopf's own reader of watches, in chunks that end at any byte."""
-    events = "\n".join(
-        '{"type":"ADDED","object":' + job + "}"
-        for job in (a_deep_job("hostile", levels), json.dumps(a_job_body(name="balloon")))
-    )
-
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        answer = web.StreamResponse()
-        await answer.prepare(request)
-        for start in range(0, len(events), 1000):
-            await answer.write(events[start : start + 1000].encode())
-        await answer.write(b'\n{"type":"ADDED","obj')
-        return answer
-
-    async def scene(server: str) -> None:
-        session = ClientSession(response_class=ShallowResponse)
-        vault = Vault(
-            {VaultKey("test"): kopf.AiohttpSession(server=server, aiohttp_session=session)}
-        )
-        token = auth.vault_var.set(vault)
-        watch = api.stream(
-            "/watch", settings=kopf.OperatorSettings(), logger=logging.getLogger("test")
-        )
-        names = [event["object"]["metadata"]["name"] async for event in watch]
-        auth.vault_var.reset(token)
-        await session.close()
         assert names == ["hostile", "balloon"]
 
     asyncio.run(served(handle, scene))

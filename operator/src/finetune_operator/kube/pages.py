@@ -64,15 +64,17 @@ def parse_page(content: bytes) -> dict[str, Any]:
     return {**page, "items": items}
 
 
-def shrink_event(line: bytes) -> bytes:
-    """The line of a watch event, made shallow; for a large object, its outline."""
-    shallow = cut_deep(line)
-    if len(line) <= LARGE_BYTES:
-        return shallow
-    event = json.loads(shallow)
-    if "metadata" not in event["object"]:
-        return shallow
-    return json.dumps({**event, "object": outline_of(event["object"])}).encode()
+def parse_event(line: bytes) -> dict[str, Any]:
+    """A watch event, with an outline of a large object.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    event: dict[str, Any] = json.loads(cut_deep(line))
+    body = event["object"]
+    if len(line) > LARGE_BYTES and "metadata" in body:
+        event["object"] = outline_of(body)
+    return event
 
 
 def next_limit(limit: int, content_bytes: int, items: int) -> int:

@@ -18,23 +18,18 @@ async def fill_cache(api: KubeApi, cache: ObjectCache, namespaces: Sequence[str]
     """Runs before the watches begin: later they are newer than a list. No namespaces: all."""
     for kind in Kind:
         async for body in _list(api, kind, namespaces):
-            take(cache, kind, body, "list")
+            try:
+                cache.remember(kind, body)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is one object
+                tell_skipped(kind, body, "list", error)
 
 
-def take(
-    cache: ObjectCache, kind: Kind, body: Body, where: str, *, is_gone: bool = False
-) -> Key | None:
-    """Caches or removes one object; None if that fails, which is logged and counted: no other
-    object of a list or a watch is lost because of it.
-    """
-    try:
-        return cache.forget(kind, body) if is_gone else cache.remember(kind, body)
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is one object
-        metadata = body.get("metadata") or {}
-        name = f"{metadata.get('namespace')}/{metadata.get('name')}"
-        say_error("object skipped", error, kind=kind.resource.plural, name=name, where=where)
-        metrics.count_skipped(kind.resource.plural, where)
-        return None
+def tell_skipped(kind: Kind, body: Body, where: str, error: Exception) -> None:
+    """Logs and counts an object that could not be cached: no other one is lost because of it."""
+    metadata = body.get("metadata") or {}
+    name = f"{metadata.get('namespace')}/{metadata.get('name')}"
+    say_error("object skipped", error, kind=kind.resource.plural, name=name, where=where)
+    metrics.count_skipped(kind.resource.plural, where)
 
 
 async def forget_vanished(

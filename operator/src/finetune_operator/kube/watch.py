@@ -1,51 +1,81 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP session of the runtime's watches: it makes responses shallow and small.
+"""The HTTP session of kopf's watches: it hands each object over, and leaves kopf the bookmarks.
 
-The runtime parses lists and watch events itself, where one job that is nested too deep would end
-the watch of all jobs.
+kopf finds the resources, lists them, and keeps a watch open on each through timeouts, outages and
+410 Gone. It would also keep a task, a queue and a memory for each object, for handlers that have a
+state. Ours have none, and one job that is nested too deep would end kopf's watch of all jobs.
 """
 
+import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import aiohttp
 
 from finetune_operator.kube.access import Access
-from finetune_operator.kube.pages import parse_page, shrink_event
+from finetune_operator.kube.cache import Kind
+from finetune_operator.kube.pages import parse_event, parse_page
+from finetune_operator.objects.names import KIND, SCHEDULE_KIND
+from finetune_operator.objects.raw import Body
 
 WatchSession = aiohttp.ClientSession
 
+_KINDS = {
+    KIND: Kind.JOB,
+    SCHEDULE_KIND: Kind.SCHEDULE,
+    "Job": Kind.TRAINING_JOB,
+    "Pod": Kind.POD,
+}
+_CHANGES = frozenset({"ADDED", "MODIFIED", "DELETED"})
 
-def open_session(access: Access) -> WatchSession:
-    """As many connections as there are watches, and no deep objects."""
+
+class Sink(Protocol):
+    """The receiver of the objects, in the order of the watch. Its methods raise nothing."""
+
+    def notice(self, kind: Kind, body: Body, *, is_gone: bool) -> None: ...
+
+    def notice_relisting(self) -> None:
+        """A list begins or continues: objects deleted before it are in no watch."""
+
+
+def open_session(access: Access, sink: Sink) -> WatchSession:
+    """As many connections as there are watches."""
     return WatchSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=access.ssl_context()),
         headers={"Authorization": f"Bearer {access.token}"} if access.token else None,
         proxy=access.proxy,
-        response_class=ShallowResponse,
+        response_class=response_class(sink),
     )
 
 
-class ShallowResponse(aiohttp.ClientResponse):
-    """A response of the API server: an object, a list, or a stream of watch events, one per
-    line.
-    """
+def response_class(sink: Sink) -> type[aiohttp.ClientResponse]:
+    class Response(WatchResponse):
+        _sink = sink
 
-    async def start(self, connection: Any) -> "ShallowResponse":
+    return Response
+
+
+class WatchResponse(aiohttp.ClientResponse):
+    """A response of the API server: a list, a stream of watch events, or anything else."""
+
+    _sink: ClassVar[Sink]
+
+    async def start(self, connection: Any) -> "WatchResponse":
         await super().start(connection)
-        self.content = ShallowLines(self.content)  # type: ignore[assignment] # what is read of it is there
+        self.content = EventLines(self.content, self._sink)  # type: ignore[assignment] # what is read of it is there
         return self
 
     async def json(self, **_: Any) -> Any:
         content = (await self.read()).strip()
-        return parse_page(content) if content else None
+        return _without_items(parse_page(content), self._sink) if content else None
 
 
-class ShallowLines:
+class EventLines:
     """A stream of JSON lines; the other attributes of the stream are unchanged."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, sink: Sink) -> None:
         self._stream = stream
+        self._sink = sink
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -55,5 +85,25 @@ class ShallowLines:
         rest = b""
         async for chunk in self._stream.iter_chunked(size):
             *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                yield shrink_event(line) + b"\n"
+            for line in filter(bytes.strip, lines):
+                yield json.dumps(self._bookmark_of(parse_event(line))).encode() + b"\n"
+
+    def _bookmark_of(self, event: Any) -> Any:
+        """Only the version of a changed object remains, from which kopf continues the watch."""
+        body = event["object"]
+        kind = _KINDS.get(body.get("kind"))
+        if kind is None or event["type"] not in _CHANGES:
+            return event
+        self._sink.notice(kind, body, is_gone=event["type"] == "DELETED")
+        version = {"resourceVersion": body["metadata"]["resourceVersion"]}
+        return {"type": "BOOKMARK", "object": {"metadata": version}}
+
+
+def _without_items(page: dict[str, Any], sink: Sink) -> dict[str, Any]:
+    kind = _KINDS.get(str(page.get("kind")).removesuffix("List"))
+    if kind is None or "items" not in page:
+        return page
+    sink.notice_relisting()
+    for body in page["items"]:
+        sink.notice(kind, body, is_gone=False)
+    return {**page, "items": []}

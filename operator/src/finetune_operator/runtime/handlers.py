@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kopf's handlers: each body is one call. Only this file and `__main__` use kopf.
+"""What kopf does for us: log in, start, stop, watch. Only this file and `__main__` use it.
 
-`on.event` only: cache the object, enqueue the key. kopf stores nothing, retries nothing, posts
-nothing and adds no finalizer.
+Each watched object is handed to the replica by the watch's session, before kopf processes it
+(`kube.watch`). kopf stores nothing, retries nothing, posts nothing and adds no finalizer.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,6 @@ from typing import Any
 from finetune_operator.kube import access as api_access
 from finetune_operator.kube.cache import Kind
 from finetune_operator.kube.watch import WatchSession, open_session
-from finetune_operator.objects.names import GROUP, LABEL_JOB, VERSION
 from finetune_operator.runtime.kopf_alone import kopf
 from finetune_operator.runtime.replica import Replica
 from finetune_operator.settings import Settings
@@ -25,7 +24,7 @@ def build_registry(replica: Replica, settings: Settings) -> kopf.OperatorRegistr
     @kopf.on.login(registry=registry)
     async def log_in(**_: Any) -> "WatchAccess":
         access = (await api_access.log_in(settings.kubeconfig)).access
-        session = open_session(access)
+        session = open_session(access, replica)
         return WatchAccess(server=access.server, access=access, aiohttp_session=session)
 
     @kopf.on.startup(registry=registry, errors=kopf.ErrorsMode.PERMANENT)
@@ -36,22 +35,9 @@ def build_registry(replica: Replica, settings: Settings) -> kopf.OperatorRegistr
     async def stop(**_: Any) -> None:
         await replica.stop()
 
-    @kopf.on.event(GROUP, VERSION, "finetunejobs", registry=registry)
-    async def notice_job(event: kopf.RawEvent, **_: Any) -> None:
-        _notice(replica, Kind.JOB, event)
-
-    @kopf.on.event(GROUP, VERSION, "finetuneschedules", registry=registry)
-    async def notice_schedule(event: kopf.RawEvent, **_: Any) -> None:
-        _notice(replica, Kind.SCHEDULE, event)
-
-    @kopf.on.event("batch", "v1", "jobs", registry=registry, labels={LABEL_JOB: kopf.PRESENT})
-    async def notice_training_job(event: kopf.RawEvent, **_: Any) -> None:
-        _notice(replica, Kind.TRAINING_JOB, event)
-
-    @kopf.on.event("", "v1", "pods", registry=registry, labels={LABEL_JOB: kopf.PRESENT})
-    async def notice_pod(event: kopf.RawEvent, **_: Any) -> None:
-        _notice(replica, Kind.POD, event)
-
+    for kind in Kind:
+        group, _, version = kind.resource.api_version.rpartition("/")
+        kopf.on.event(group, version, kind.resource.plural, registry=registry)(_is_watched)
     return registry
 
 
@@ -68,8 +54,10 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 300
     # kopf reads complete pages, and an object may have 1.5 MB.
     settings.watching.chunk_size = 20
-    settings.watching.label_selectors["batch", "v1", "jobs"] = LABEL_JOB
-    settings.watching.label_selectors["", "v1", "pods"] = LABEL_JOB
+    for kind in Kind:
+        group, _, version = kind.resource.api_version.rpartition("/")
+        if kind.selector:
+            settings.watching.label_selectors[group, version, kind.resource.plural] = kind.selector
     # A watch without data for longer is dead; the API server sends a bookmark each minute.
     settings.watching.inactivity_timeout = 75
     settings.networking.request_timeout = 60
@@ -87,11 +75,8 @@ class WatchAccess(kopf.AiohttpSession):
     aiohttp_session: WatchSession = field(compare=False)
 
 
-def _notice(replica: Replica, kind: Kind, event: kopf.RawEvent) -> None:
-    # kopf's event type for listed objects.
-    if event["type"] is None:
-        replica.notice_relisting()
-    replica.notice(kind, event["object"], is_gone=event["type"] == "DELETED")
+async def _is_watched(**_: Any) -> None:
+    """Declares a resource to kopf, which calls it for no object."""
 
 
 class Endless:

@@ -22,7 +22,7 @@ from finetune_operator.kube.jobs import KubeCluster
 from finetune_operator.kube.large import WholeObjects
 from finetune_operator.kube.lease import KubeLease
 from finetune_operator.kube.model_configs import ModelConfigs
-from finetune_operator.kube.relist import fill_cache, forget_vanished, is_defined, take
+from finetune_operator.kube.relist import fill_cache, forget_vanished, is_defined, tell_skipped
 from finetune_operator.kube.schedules import KubeSchedules
 from finetune_operator.kube.totals import KubeTotals
 from finetune_operator.objects.names import KIND, SCHEDULE_KIND, Key
@@ -115,15 +115,22 @@ class Replica:
 
     def notice(self, kind: Kind, body: Body, *, is_gone: bool) -> None:
         """Caches the object of an event and enqueues its job."""
-        for known in (self._cache.find_known(kind, body["metadata"]["uid"]), body):
-            # Before and after: an edited label or owner affects two.
-            if known is not None and kind is Kind.JOB:
-                self._enqueue(schedule_of(known))
-        if is_gone and kind is Kind.JOB:
-            self._count_deletion(body)
-        before = self._cache.key_of(body["metadata"]["uid"])
-        self._enqueue(before)
-        self._enqueue(take(self._cache, kind, body, "watch", is_gone=is_gone))
+        try:
+            self._notice(kind, body, is_gone=is_gone)
+        except Exception as error:  # noqa: BLE001 - one object must not end the watch of all others
+            tell_skipped(kind, body, "watch", error)
+
+    def _notice(self, kind: Kind, body: Body, *, is_gone: bool) -> None:
+        known = self._cache.find_known(kind, body["metadata"]["uid"])
+        if kind is Kind.JOB:
+            for one in (known, body):
+                # Before and after: an edited label or owner affects two.
+                self._enqueue(None if one is None else schedule_of(one))
+            if is_gone:
+                self._count_deletion(body)
+        self._enqueue(self._cache.key_of(body["metadata"]["uid"]))
+        cached = self._cache.forget if is_gone else self._cache.remember
+        self._enqueue(cached(kind, body))
 
     def _count_deletion(self, body: Body) -> None:
         """Counts a deleted job from its last known status, once. Only the leader counts."""
