@@ -15,9 +15,10 @@ DEEPEST = 100
 """Levels that are kept, including those of the list around an object; a spec may use 32 of them."""
 
 # Possessive: an unterminated text is scanned once, not once for each of its quotes.
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]|[\]}]', re.DOTALL)
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_STRING = re.compile(rb'"[^"]*+"')
+_ALL_OTHERS = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 def parse_json(content: bytes) -> Any:
@@ -36,13 +37,20 @@ def cut_deep(content: bytes) -> bytes:
 
 
 def _is_deep(content: bytes) -> bool:
+    """Each object of a list or a watch is checked, so this must take less time than parsing it."""
     if content.count(b"{") + content.count(b"[") <= DEEPEST:
         return False
+    plain = _ESCAPE.sub(b"", content) if b"\\" in content else content
+    # Two quotes in a row are a string without brackets, or lie between two neighbouring strings.
+    quoted = plain.translate(None, _ALL_OTHERS).replace(b'""', b"")
     depth = 0
-    for bracket in _STRING.sub(b"", content).translate(None, _NO_BRACKETS):
-        depth += 1 if bracket in b"[{" else -1
-        if depth > DEEPEST:
-            return True
+    for bracket in _STRING.sub(b"", quoted):
+        if bracket in b"[{":
+            depth += 1
+            if depth > DEEPEST:
+                return True
+        else:
+            depth -= 1
     return False
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 
 from finetune_contract.shallow import DEEPEST, cut_deep, parse_json
 from finetune_operator.kube.client import KubeApi
@@ -62,6 +64,27 @@ def test_json_of_any_depth_is_read_and_truncated(kind: str, levels: int) -> None
 )
 def test_shallow_json_is_unchanged(text: str) -> None:
     assert cut_deep(text.encode()) == text.encode()
+
+
+TRICKY = st.text(alphabet='[]{}"\\,:a\n', max_size=8)
+VALUES = st.recursive(
+    TRICKY | st.integers() | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TRICKY, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(value=VALUES, around=VALUES, levels=st.integers(DEEPEST - 8, DEEPEST + 8))
+def test_brackets_and_quotes_in_strings_do_not_count(value: Any, around: Any, levels: int) -> None:
+    deep = [around, value]
+    for _ in range(levels):
+        deep = [around, deep]
+    text = json.dumps(deep)
+
+    is_unchanged = cut_deep(text.encode()) == text.encode()
+
+    assert is_unchanged == (depth_of(deep) <= DEEPEST)
+    assert depth_of(parse_json(text.encode())) == min(depth_of(deep), DEEPEST)
 
 
 @pytest.mark.parametrize(
