@@ -222,7 +222,7 @@ def test_waiting_jobs_cause_no_writes(stage: Stage) -> None:
     wait_until(is_quiet, "nothing is written any more")
     made = [it for it in stage.audit if it.resource != "leases" and it.status < 300]
     # Two of the status, ConfigMap and Job, and an Event.
-    assert len(made) == 5 * len(names), Counter(write.resource for write in made)
+    assert len(made) == 4 * len(names), Counter(write.resource for write in made)
 
 
 @pytest.mark.parametrize("fault", [WatchFault.GONE, WatchFault.GONE_EVENT], ids=["410", "an event"])
