@@ -135,7 +135,7 @@ class Replica:
     def _count_deletion(self, body: Body) -> None:
         """Counts a deleted job from its last known status, once. Only the leader counts."""
         known = self._cache.find_known(Kind.JOB, body["metadata"]["uid"])
-        if known is None or self._leadership is None or not self._leadership.is_held:
+        if known is None or not self._is_leading:
             return
         try:
             tally = find_tally_of_deletion(known, _now())
@@ -145,8 +145,13 @@ class Replica:
         else:
             self._totals.count(body["metadata"]["namespace"], tally)
 
+    @property
+    def _is_leading(self) -> bool:
+        return self._leadership is not None and self._leadership.is_held
+
     def _enqueue(self, key: Key | None) -> None:
-        if key is not None:
+        """A follower queues nothing: a new leader begins with all keys of its cache."""
+        if key is not None and self._is_leading:
             self._queue.add(key)
 
     def notice_relisting(self) -> None:
@@ -159,16 +164,13 @@ class Replica:
         return is_alive and self._queue.longest_work() < STUCK_AFTER
 
     def _measure(self) -> Iterator[Sample]:
-        """Only the leader reports jobs: otherwise they would count once per replica, and the queue
-        of a follower waits only for leadership.
-        """
-        is_leader = self._leadership is not None and self._leadership.is_held
-        yield Sample("finetune_operator_leader", is_leader)
+        """Only the leader reports jobs: otherwise they would count once per replica."""
+        yield Sample("finetune_operator_leader", self._is_leading)
         longest = self._queue.longest_work().total_seconds()
         unfinished = self._queue.unfinished_work().total_seconds()
         yield Sample("workqueue_longest_running_processor_seconds", longest, (WORK_QUEUE,))
         yield Sample("workqueue_unfinished_work_seconds", unfinished, (WORK_QUEUE,))
-        if is_leader:
+        if self._is_leading:
             yield Sample("workqueue_depth", self._queue.depth(), (WORK_QUEUE,))
             jobs, schedules = map(self._cache.present, (Kind.JOB, Kind.SCHEDULE))
             yield from measure_internal_errors(KIND, jobs)
@@ -226,7 +228,7 @@ class Replica:
             try:
                 namespaces = self._settings.watch_namespaces
                 for key in await forget_vanished(self._api, self._cache, namespaces):
-                    self._queue.add(key)
+                    self._enqueue(key)
             except ApiError as error:
                 say("not relisted", error=error)
             except Exception as error:  # noqa: BLE001 - the next relist does it
