@@ -18,6 +18,7 @@ DEEPEST = 100
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]|[\]}]', re.DOTALL)
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _STRING = re.compile(rb'"[^"]*+"')
+_PEELED = 4
 _ALL_OTHERS = bytes(set(range(256)) - set(b'[]{}"'))
 
 
@@ -43,8 +44,14 @@ def _is_deep(content: bytes) -> bool:
     plain = _ESCAPE.sub(b"", content) if b"\\" in content else content
     # Two quotes in a row are a string without brackets, or lie between two neighbouring strings.
     quoted = plain.translate(None, _ALL_OTHERS).replace(b'""', b"")
+    brackets = left = _STRING.sub(b"", quoted)
+    for _ in range(_PEELED):
+        # Removes one or two levels.
+        left = left.replace(b"{}", b"").replace(b"[]", b"")
+    if len(left) + 2 * _PEELED <= DEEPEST:
+        return False
     depth = 0
-    for bracket in _STRING.sub(b"", quoted):
+    for bracket in brackets:
         if bracket in b"[{":
             depth += 1
             if depth > DEEPEST:
