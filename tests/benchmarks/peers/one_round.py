@@ -76,6 +76,7 @@ class _Measurement:
             await start_jobs(session, self._side, "warm-up", WARM_UP, None)
             await self._rest()
             ready_mebibytes = self._resident_mebibytes()
+            await self._delete(session, "warm-up")
             steady = {
                 rate: await self._part(session, f"steady-{rate:.0f}", rate) for rate in STEADY_RATES
             }
@@ -99,7 +100,9 @@ class _Measurement:
         seen = await start_jobs(session, self._side, namespace, self._jobs, rate)
         seconds = max(seen.started.values()) - min(seen.sent.values())
         await self._rest()
-        return self._so_far(namespace, used, seen, seconds)
+        part = self._so_far(namespace, used, seen, seconds)
+        await self._delete(session, namespace)
+        return part
 
     async def _life(self, session: aiohttp.ClientSession) -> Part:
         """As a burst, with simulated pods until they end."""
@@ -144,6 +147,12 @@ class _Measurement:
                 now = self._plane.audit_log.stat().st_size
                 if now != size:
                     since, size = time.monotonic(), now
+
+    async def _delete(self, session: aiohttp.ClientSession, namespace: str) -> None:
+        """Jobs whose pods wait are processed now and then, which is no work of the next part."""
+        async with session.delete(self._side.resource.format(namespace)) as answer:
+            answer.raise_for_status()
+        await self._rest()
 
     def _make(self, namespace: str) -> None:
         self._plane.kubectl("create", "namespace", namespace)
