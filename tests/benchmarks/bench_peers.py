@@ -72,4 +72,4 @@ def _round(environment: dict[str, str] | None, jobs: int) -> Round:
 
 if __name__ == "__main__":
     given = [int(argument) for argument in sys.argv[1:]]
-    main(*given or (2, 150))
+    main(*given or (4, 60))

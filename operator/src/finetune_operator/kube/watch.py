@@ -7,7 +7,7 @@ state. Ours have none, and one job that is nested too deep would end kopf's watc
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, ClassVar, Protocol
 
 import aiohttp
@@ -34,8 +34,8 @@ class Sink(Protocol):
 
     def notice(self, kind: Kind, body: Body, *, is_gone: bool) -> None: ...
 
-    def notice_relisting(self) -> None:
-        """A list begins or continues: objects deleted before it are in no watch."""
+    def notice_page(self, kind: Kind, bodies: Iterable[Body]) -> None:
+        """A part of a list, maybe empty: a watch begins after it."""
 
 
 def open_session(access: Access, sink: Sink) -> WatchSession:
@@ -103,7 +103,5 @@ def _without_items(page: dict[str, Any], sink: Sink) -> dict[str, Any]:
     kind = _KINDS.get(str(page.get("kind")).removesuffix("List"))
     if kind is None or "items" not in page:
         return page
-    sink.notice_relisting()
-    for body in page["items"]:
-        sink.notice(kind, body, is_gone=False)
+    sink.notice_page(kind, page["items"])
     return {**page, "items": []}
