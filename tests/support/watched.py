@@ -7,7 +7,7 @@ from finetune_operator.kube.cache import Kind
 from finetune_operator.objects.raw import Body
 
 
-class Seen:
+class Received:
     """Records the objects, in place of a replica."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ from finetune_operator.objects.names import FINETUNE_JOBS
 from finetune_operator.webhook.certificates.x509 import make_self_signed
 from support.factories import a_job_body
 from support.served import a_login, served
-from support.watched import Seen
+from support.watched import Received
 
 NOBODY_LISTENS = "http://127.0.0.1:1"
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -95,7 +95,7 @@ def test_requests_and_watches_use_the_configured_proxy(
         kubeconfig = a_kubeconfig(tmp_path, "http://api.invalid")
         job = await get_job(kubeconfig)
         access = (await log_in(kubeconfig)).access
-        async with open_session(access, Seen()) as session:
+        async with open_session(access, Received()) as session:
             await session.get("http://api.invalid/apis?watch=true")
 
         assert job["metadata"]["name"] == "balloon"

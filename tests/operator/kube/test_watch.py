@@ -19,12 +19,12 @@ from finetune_operator.runtime.replica import Replica
 from finetune_operator.telemetry.metrics import REGISTRY
 from support.factories import SETTINGS, a_job_body, a_pod, a_training_job
 from support.served import served
-from support.watched import Seen
+from support.watched import Received
 
 Call = Callable[[], Awaitable[list[Any]]]
 
 
-def asked_by_kopf(answer: str, call: Call, seen: Seen) -> list[Any]:
+def asked_by_kopf(answer: str, call: Call, received: Received) -> list[Any]:
     """What kopf receives of an answer that arrives in chunks of 1,000 bytes."""
     told: list[Any] = []
 
@@ -36,7 +36,7 @@ def asked_by_kopf(answer: str, call: Call, seen: Seen) -> list[Any]:
         return response
 
     async def scene(server: str) -> None:
-        session = ClientSession(response_class=response_class(seen))
+        session = ClientSession(response_class=response_class(received))
         access = kopf.AiohttpSession(server=server, aiohttp_session=session)
         token = auth.vault_var.set(Vault({VaultKey("test"): access}))
         told.extend(await call())
@@ -74,7 +74,7 @@ JOB = versioned(a_job_body(), "7", kind="FineTuneJob")
 
 
 def test_each_object_of_a_watch_reaches_the_replica_in_order_and_kopf_only_its_version() -> None:
-    seen = Seen()
+    received = Received()
     lines = (
         a_line("ADDED", JOB),
         a_line("MODIFIED", versioned(a_training_job(), "8", kind="Job")),
@@ -84,9 +84,9 @@ def test_each_object_of_a_watch_reaches_the_replica_in_order_and_kopf_only_its_v
         '{"type":"ADDED","obj',
     )
 
-    told = asked_by_kopf("".join(lines), watch, seen)
+    told = asked_by_kopf("".join(lines), watch, received)
 
-    assert seen.objects == [
+    assert received.objects == [
         (Kind.JOB, "balloon", False),
         (Kind.TRAINING_JOB, "balloon-1", False),
         (Kind.POD, "balloon-1-abcde", False),
@@ -104,50 +104,50 @@ def test_each_object_of_a_watch_reaches_the_replica_in_order_and_kopf_only_its_v
     ],
 )
 def test_kopf_receives_all_other_events_unchanged(event: dict[str, Any]) -> None:
-    seen = Seen()
+    received = Received()
 
-    told = asked_by_kopf(a_line(type_=event["type"], body=event["object"]), watch, seen)
+    told = asked_by_kopf(a_line(type_=event["type"], body=event["object"]), watch, received)
 
-    assert (told, seen.objects) == ([event], [])
+    assert (told, received.objects) == ([event], [])
 
 
 def test_the_items_of_a_list_reach_the_replica_and_its_version_kopf() -> None:
-    seen, metadata = Seen(), {"resourceVersion": "12", "continue": "next"}
+    received, metadata = Received(), {"resourceVersion": "12", "continue": "next"}
     page = {"kind": "FineTuneJobList", "metadata": metadata, "items": [JOB, a_job_body("kite")]}
 
-    (told,) = asked_by_kopf(json.dumps(page), ask, seen)
+    (told,) = asked_by_kopf(json.dumps(page), ask, received)
 
-    assert [name for _, name, _ in seen.objects] == ["balloon", "kite"]
-    assert seen.lists == 1
+    assert [name for _, name, _ in received.objects] == ["balloon", "kite"]
+    assert received.lists == 1
     assert told == {**page, "items": []}
 
 
 def test_the_end_of_an_empty_list_is_noticed_too() -> None:
-    seen = Seen()
+    received = Received()
 
-    asked_by_kopf('{"kind":"PodList","metadata":{},"items":[]}', ask, seen)
+    asked_by_kopf('{"kind":"PodList","metadata":{},"items":[]}', ask, received)
 
-    assert seen.lists == 1
+    assert received.lists == 1
 
 
 def test_kopf_reads_the_kinds_of_the_server_itself() -> None:
-    seen, kinds = Seen(), {"kind": "APIResourceList", "resources": [{"name": "pods"}]}
+    received, kinds = Received(), {"kind": "APIResourceList", "resources": [{"name": "pods"}]}
 
-    assert asked_by_kopf(json.dumps(kinds), ask, seen) == [kinds]
-    assert (seen.objects, seen.lists) == ([], 0)
+    assert asked_by_kopf(json.dumps(kinds), ask, received) == [kinds]
+    assert (received.objects, received.lists) == ([], 0)
 
 
 @pytest.mark.parametrize("levels", [850, 1100, 9000])
 def test_a_watch_continues_after_a_deeply_nested_job(levels: int) -> None:
-    seen = Seen()
+    received = Received()
     hostile = json.dumps({**versioned(JOB, "3"), "deep": "HERE"})
     deep = hostile.replace('"HERE"', '{"a":' * levels + "1" + "}" * levels)
 
     told = asked_by_kopf(
-        f'{{"type":"ADDED","object":{deep}}}\n' + a_line("ADDED", JOB), watch, seen
+        f'{{"type":"ADDED","object":{deep}}}\n' + a_line("ADDED", JOB), watch, received
     )
 
-    assert [kind for kind, _, _ in seen.objects] == [Kind.JOB, Kind.JOB]
+    assert [kind for kind, _, _ in received.objects] == [Kind.JOB, Kind.JOB]
     assert told == [a_bookmark("3"), a_bookmark("7")]
 
 

@@ -29,7 +29,7 @@ _KINDS = {
 _CHANGES = frozenset({"ADDED", "MODIFIED", "DELETED"})
 
 
-class Sink(Protocol):
+class Receiver(Protocol):
     """The receiver of the objects, in the order of the watch. Its methods raise nothing."""
 
     def notice(self, kind: Kind, body: Body, *, is_gone: bool) -> None: ...
@@ -38,19 +38,19 @@ class Sink(Protocol):
         """A part of a list, maybe empty: a watch begins after it."""
 
 
-def open_session(access: Access, sink: Sink) -> WatchSession:
+def open_session(access: Access, receiver: Receiver) -> WatchSession:
     """As many connections as there are watches."""
     return WatchSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=access.ssl_context()),
         headers={"Authorization": f"Bearer {access.token}"} if access.token else None,
         proxy=access.proxy,
-        response_class=response_class(sink),
+        response_class=response_class(receiver),
     )
 
 
-def response_class(sink: Sink) -> type[aiohttp.ClientResponse]:
+def response_class(receiver: Receiver) -> type[aiohttp.ClientResponse]:
     class Response(WatchResponse):
-        _sink = sink
+        _receiver = receiver
 
     return Response
 
@@ -58,24 +58,24 @@ def response_class(sink: Sink) -> type[aiohttp.ClientResponse]:
 class WatchResponse(aiohttp.ClientResponse):
     """A response of the API server: a list, a stream of watch events, or anything else."""
 
-    _sink: ClassVar[Sink]
+    _receiver: ClassVar[Receiver]
 
     async def start(self, connection: Any) -> "WatchResponse":
         await super().start(connection)
-        self.content = EventLines(self.content, self._sink)  # type: ignore[assignment] # what is read of it is there
+        self.content = EventLines(self.content, self._receiver)  # type: ignore[assignment] # what is read of it is there
         return self
 
     async def json(self, **_: Any) -> Any:
         content = (await self.read()).strip()
-        return _without_items(parse_page(content), self._sink) if content else None
+        return _without_items(parse_page(content), self._receiver) if content else None
 
 
 class EventLines:
     """A stream of JSON lines; the other attributes of the stream are unchanged."""
 
-    def __init__(self, stream: Any, sink: Sink) -> None:
+    def __init__(self, stream: Any, receiver: Receiver) -> None:
         self._stream = stream
-        self._sink = sink
+        self._receiver = receiver
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -94,14 +94,14 @@ class EventLines:
         kind = _KINDS.get(body.get("kind"))
         if kind is None or event["type"] not in _CHANGES:
             return event
-        self._sink.notice(kind, body, is_gone=event["type"] == "DELETED")
+        self._receiver.notice(kind, body, is_gone=event["type"] == "DELETED")
         version = {"resourceVersion": body["metadata"]["resourceVersion"]}
         return {"type": "BOOKMARK", "object": {"metadata": version}}
 
 
-def _without_items(page: dict[str, Any], sink: Sink) -> dict[str, Any]:
+def _without_items(page: dict[str, Any], receiver: Receiver) -> dict[str, Any]:
     kind = _KINDS.get(str(page.get("kind")).removesuffix("List"))
     if kind is None or "items" not in page:
         return page
-    sink.notice_page(kind, page["items"])
+    receiver.notice_page(kind, page["items"])
     return {**page, "items": []}
