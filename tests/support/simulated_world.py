@@ -179,7 +179,10 @@ class World(SimulatedCluster):
         uid = self.job["metadata"]["uid"]
         self.recorded |= {(uid, record["name"]) for record in records}
         # Since the last change; an edit of the limit itself leaves it at 3 or less.
-        current = [it["definition"] == self.status["definition"] for it in records]
+        # An invalid edit in the moment of the first start leaves attempts without a definition.
+        current = [
+            it["definition"] == self.status.get("definition", it["definition"]) for it in records
+        ]
         since = len(records) - current[::-1].index(False) if False in current else 0
         assert sum(map(_is_counted, records[since:])) <= MAX_ATTEMPTS
         final = [record for record in records[since:-1] if _is_final(record)]

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a watch hands over."""
 
-from collections.abc import Iterable
-
 from finetune_operator.kube.cache import Kind
 from finetune_operator.objects.raw import Body
 
@@ -18,7 +16,5 @@ class Received:
     def notice(self, kind: Kind, body: Body, *, is_gone: bool) -> None:
         self.objects.append((kind, body["metadata"]["name"], is_gone))
 
-    def notice_page(self, kind: Kind, bodies: Iterable[Body]) -> None:
+    def notice_listed(self) -> None:
         self.lists += 1
-        for body in bodies:
-            self.notice(kind, body, is_gone=False)

@@ -27,7 +27,8 @@ def parse_json(content: bytes) -> Any:
     Raises:
         ValueError: it is not JSON.
     """
-    return json.loads(cut_deep(content))
+    # Decoded here: the parser would also accept UTF-16, of which no bracket was counted.
+    return json.loads(cut_deep(content).decode())
 
 
 def cut_deep(content: bytes) -> bytes:

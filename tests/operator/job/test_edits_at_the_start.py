@@ -66,14 +66,29 @@ def test_an_attempt_of_an_unlocked_spec_goes_on_until_an_invalid_edit_is_correct
         cluster.go()
 
     cluster.settle()
-    assert cluster.status["attempts"][0]["result"] == "Running"
+    (record,) = cluster.status["attempts"]
+    assert (record["result"], "stopping" in record) == ("Running", False)
     assert cluster.status["conditions"][0]["reason"] == "InvalidSpec"
+    assert "delete balloon-1" not in cluster.writes
     cluster.job["spec"]["config"] = dict(CONFIG)
     cluster.job["metadata"]["generation"] = 3
     cluster.settle()
 
-    assert [it["result"] for it in cluster.status["attempts"]] == ["Running"]
+    (record,) = cluster.status["attempts"]
+    assert (record["result"], "stopping" in record) == ("Running", False)
     assert cluster.status["conditions"][0]["reason"] == "SpecAccepted"
+
+
+def test_reports_of_an_attempt_of_an_unlocked_spec_are_not_shown_for_the_edited_one() -> None:
+    cluster = EditedAtTheStart(spec={"config": {**CONFIG, "seed": 7}}, generation=2)
+    with pytest.raises(Conflict):
+        cluster.go()
+    history = [{"step": 1, "loss": 2.5}]
+    cluster.merge_status({"progress": {"attempt": 1, "step": 1}, "lossHistory": history})
+
+    cluster.settle()
+
+    assert "lossHistory" not in cluster.status
 
 
 def test_an_attempt_is_recorded_although_labels_were_changed_meanwhile() -> None:

@@ -108,6 +108,13 @@ def test_invalid_json_is_a_value_error_found_early(text: str) -> None:
     assert time.process_time() - began < 1
 
 
+def test_json_in_utf_16_is_a_value_error() -> None:
+    text = '["\u2200",' + "[" * 3000 + '"'
+
+    with pytest.raises(ValueError):  # noqa: PT011 - whichever words
+        parse_json(text.encode("utf-16-le"))
+
+
 def a_deep_job(name: str, levels: int) -> str:
     job = json.dumps({**a_job_body(name=name), "deep": "HERE"})
     return job.replace('"HERE"', KINDS["mappings"](levels))

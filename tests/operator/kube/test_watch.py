@@ -118,16 +118,21 @@ def test_the_items_of_a_list_reach_the_replica_and_its_version_kopf() -> None:
     (told,) = asked_by_kopf(json.dumps(page), ask, received)
 
     assert [name for _, name, _ in received.objects] == ["balloon", "kite"]
-    assert received.lists == 1
     assert told == {**page, "items": []}
 
 
-def test_the_end_of_an_empty_list_is_noticed_too() -> None:
-    received = Received()
+@pytest.mark.parametrize(("token", "ends"), [("next", 0), ("", 1), (None, 1)])
+def test_the_last_page_of_a_list_ends_it_even_if_it_is_empty(token: str | None, ends: int) -> None:
+    received, metadata = Received(), {} if token is None else {"continue": token}
 
-    asked_by_kopf('{"kind":"PodList","metadata":{},"items":[]}', ask, received)
+    asked_by_kopf(json.dumps({"kind": "PodList", "metadata": metadata, "items": []}), ask, received)
 
-    assert received.lists == 1
+    assert received.lists == ends
+
+
+@pytest.mark.parametrize("answer", ['"unavailable"', "[]"])
+def test_any_json_of_a_proxy_reaches_kopf(answer: str) -> None:
+    assert asked_by_kopf(answer, ask, Received()) == [json.loads(answer)]
 
 
 def test_kopf_reads_the_kinds_of_the_server_itself() -> None:

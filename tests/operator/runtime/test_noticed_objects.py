@@ -8,8 +8,7 @@ from prometheus_client import REGISTRY
 
 from finetune_operator.kube.cache import Kind
 from finetune_operator.runtime.replica import Replica
-from finetune_operator.telemetry.metrics import WORK_QUEUE, QueueMetrics
-from finetune_operator.work_queue import WorkQueue
+from finetune_operator.telemetry.metrics import WORK_QUEUE
 from support.factories import SETTINGS, a_job_body
 
 
@@ -33,14 +32,11 @@ def test_only_the_leader_queues_the_jobs_of_events(is_leading: bool) -> None:
     assert len(replica._cache.present(Kind.JOB)) == 1
 
 
-def test_an_object_that_is_listed_again_causes_no_second_pass_until_it_changes() -> None:
+def test_a_listed_object_is_queued_even_if_a_response_to_a_write_has_cached_it() -> None:
+    """Its event would come before the watch begins, and a schedule's new job has no other one."""
     replica, before = a_replica(is_leading=True), queued()
-    old, new = (a_job_body(metadata={"resourceVersion": version}) for version in ("7", "8"))
-    replica.notice_page(Kind.JOB, [old])
-    replica._queue = WorkQueue(QueueMetrics())
+    replica._cache.remember(Kind.JOB, a_job_body())
 
-    replica.notice_page(Kind.JOB, [old, {}])
+    replica.notice(Kind.JOB, a_job_body(), is_gone=False)
+
     assert queued() == before + 1
-
-    replica.notice_page(Kind.JOB, [new])
-    assert queued() == before + 2

@@ -140,12 +140,6 @@ class ObjectCache:
         key = self._keys.get(uid)
         return None if key is None else self._bodies[kind].get(key, {}).get(uid)
 
-    def has_version(self, kind: Kind, body: Body) -> bool:
-        """Whether exactly this version of the object is cached."""
-        metadata = body.get("metadata") or {}
-        known = self.find_known(kind, metadata.get("uid", ""))
-        return known is not None and _version(known) == _version(body)
-
     def _key_of(self, kind: Kind, body: Body) -> Key:
         """An older operator cut the pods' label shorter: their key comes from the Job."""
         key = kind.key_of(body)

@@ -44,7 +44,7 @@ def parse_page(content: bytes) -> dict[str, Any]:
     """
     if len(content) <= LARGE_BYTES:
         small: dict[str, Any] = parse_json(content)
-        if "items" in small and small["items"] is None:
+        if isinstance(small, dict) and small.get("items", ()) is None:
             # The API server's form of an empty list of metadata.
             small["items"] = []
         return small

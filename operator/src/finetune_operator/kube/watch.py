@@ -7,7 +7,7 @@ state. Ours have none, and one job that is nested too deep would end kopf's watc
 """
 
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Any, ClassVar, Protocol
 
 import aiohttp
@@ -34,8 +34,8 @@ class Receiver(Protocol):
 
     def notice(self, kind: Kind, body: Body, *, is_gone: bool) -> None: ...
 
-    def notice_page(self, kind: Kind, bodies: Iterable[Body]) -> None:
-        """A part of a list, maybe empty: a watch begins after it."""
+    def notice_listed(self) -> None:
+        """A list is complete, and a watch begins after it: neither has objects deleted before."""
 
 
 def open_session(access: Access, receiver: Receiver) -> WatchSession:
@@ -67,7 +67,9 @@ class WatchResponse(aiohttp.ClientResponse):
 
     async def json(self, **_: Any) -> Any:
         content = (await self.read()).strip()
-        return _without_items(parse_page(content), self._receiver) if content else None
+        page = parse_page(content) if content else None
+        # A proxy may answer with any JSON.
+        return _without_items(page, self._receiver) if isinstance(page, dict) else page
 
 
 class EventLines:
@@ -103,5 +105,8 @@ def _without_items(page: dict[str, Any], receiver: Receiver) -> dict[str, Any]:
     kind = _KINDS.get(str(page.get("kind")).removesuffix("List"))
     if kind is None or "items" not in page:
         return page
-    receiver.notice_page(kind, page["items"])
+    for body in page["items"]:
+        receiver.notice(kind, body, is_gone=False)
+    if not page["metadata"].get("continue"):
+        receiver.notice_listed()
     return {**page, "items": []}

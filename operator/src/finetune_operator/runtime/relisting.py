@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Relisting: a restarted watch lists everything; this reports when the list is complete."""
+"""Relisting: a restarted watch lists everything; this reports when all lists are complete."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 QUIET_SECONDS = 5.0
-"""A listing counts as complete this long after its last object."""
+"""The lists count as complete this long after the last one."""
 
 
 class Relisting:
-    """One call for each listing, however many objects it has and however long it takes."""
+    """One call for the lists of all kinds, which usually restart together."""
 
     def __init__(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._sleep = sleep
         self._has_listed = asyncio.Event()
 
     def note(self) -> None:
-        """Called for an object that was listed, not watched."""
+        """Called when the list of a kind is complete."""
         self._has_listed.set()
 
     async def wait_for_end(self) -> None:

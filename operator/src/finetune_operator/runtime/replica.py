@@ -6,7 +6,7 @@ All replicas watch, accept progress and review jobs; only the holder of the Leas
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -154,15 +154,9 @@ class Replica:
         if key is not None and self._is_leading:
             self._queue.add(key)
 
-    def notice_page(self, kind: Kind, bodies: Iterable[Body]) -> None:
-        """Called when a watch begins or restarts: it never reports objects deleted meanwhile.
-
-        Every object is listed twice at the start: what is known already causes no second pass.
-        """
+    def notice_listed(self) -> None:
+        """Called when a watch begins or restarts: it never reports objects deleted meanwhile."""
         self._relisting.note()
-        for body in bodies:
-            if not self._cache.has_version(kind, body):
-                self.notice(kind, body, is_gone=False)
 
     def is_healthy(self) -> bool:
         """Whether all parts are alive; a response to this request shows that the event loop is."""

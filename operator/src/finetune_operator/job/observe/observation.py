@@ -174,7 +174,9 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
     missing = max(0, parallelism - len(wanted))
     wait = find_wait(wanted, missing, children.complaint, children.pod_events)
     told = _with_steps_lost(attempts)
-    other = [told.index(it) for it in told if it.definition not in ("", job.definition)]
+    # A rejected job whose definition was never recorded has changed nothing.
+    is_other = [bool(job.definition) and it.definition not in ("", job.definition) for it in told]
+    other = [number for number, found in enumerate(is_other) if found]
     changed = max(other, default=-1) + 1
     return Observed(
         attempts=tuple(told[changed:]),

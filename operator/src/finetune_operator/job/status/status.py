@@ -56,7 +56,10 @@ def next_status(
 ) -> Manifest:
     """The complete status after the decision was carried out."""
     gpu_hours = previous.get("gpuHours", {})
-    if not is_same_definition(read_definition(previous) or job.definition, job.definition):
+    recorded = read_definition(previous)
+    # An attempt may have reported before its definition was recorded.
+    was_none = recorded is None and bool(observed.earlier) and not job.is_rejected
+    if was_none or not is_same_definition(recorded or job.definition, job.definition):
         previous = _of_another_definition(previous)
     attempts = _with_started(observed.attempts, observed.last, job, decision, now)
     newest = attempts[-1] if attempts else None
