@@ -1,18 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every error is translated into the next action."""
 
+import asyncio
+
 import pytest
 
+from finetune_operator.kube.cache import ObjectCache
 from finetune_operator.kube.client import ApiError
 from finetune_operator.objects.errors import Conflict, Gone, NotLeading
+from finetune_operator.objects.names import JobKey, Key
+from finetune_operator.runtime.worker import Worker
 from finetune_operator.telemetry.logs import OneLine
-from support.factories import a_job_body
+from finetune_operator.work_queue import WorkQueue
+from support.factories import NOW, SETTINGS, a_job_body
 from support.fake_cluster import FakeCluster
 from support.operator_passes import failing_with, work_on
 
 
 def test_a_successful_pass_clears_the_failures() -> None:
     assert work_on(FakeCluster(a_job_body())) == ["fine"]
+
+
+def test_passes_that_request_nothing_leave_turns_to_the_lease() -> None:
+    keys = [JobKey(namespace="team", label=f"job-{number}") for number in range(50)]
+    queue: WorkQueue[Key] = WorkQueue()
+    worker = Worker(queue, ObjectCache(), FakeCluster(a_job_body()), SETTINGS, lambda: NOW)
+
+    async def scene() -> int:
+        for key in keys:
+            queue.add(key)
+        working = asyncio.create_task(worker.run())
+        turns = 0
+        while queue.depth():
+            await asyncio.sleep(0)
+            turns += 1
+        working.cancel()
+        return turns
+
+    assert asyncio.run(scene()) >= len(keys)
 
 
 def test_a_deleted_job_is_skipped() -> None:

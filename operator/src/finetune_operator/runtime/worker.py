@@ -79,6 +79,8 @@ class Worker:
         while True:
             async with self._queue.take() as key:
                 await self._work_on(key)
+            # A pass that requests nothing does not wait: thousands of them would delay the Lease.
+            await asyncio.sleep(0)
 
     async def _work_on(self, key: Key) -> None:
         began = time.monotonic()
