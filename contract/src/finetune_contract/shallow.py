@@ -53,12 +53,9 @@ def _is_deep(content: bytes) -> bool:
         return False
     depth = 0
     for bracket in brackets:
-        if bracket in b"[{":
-            depth += 1
-            if depth > DEEPEST:
-                return True
-        else:
-            depth -= 1
+        depth += 1 if bracket in b"[{" else -1
+        if depth > DEEPEST:
+            return True
     return False
 
 

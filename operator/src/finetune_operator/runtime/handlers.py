@@ -36,8 +36,7 @@ def build_registry(replica: Replica, settings: Settings) -> kopf.OperatorRegistr
         await replica.stop()
 
     for kind in Kind:
-        group, _, version = kind.resource.api_version.rpartition("/")
-        kopf.on.event(group, version, kind.resource.plural, registry=registry)(_is_watched)
+        kopf.on.event(*_names_of(kind), registry=registry)(_is_watched)
     return registry
 
 
@@ -55,9 +54,8 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     # kopf reads complete pages, and an object may have 1.5 MB.
     settings.watching.chunk_size = 20
     for kind in Kind:
-        group, _, version = kind.resource.api_version.rpartition("/")
         if kind.selector:
-            settings.watching.label_selectors[group, version, kind.resource.plural] = kind.selector
+            settings.watching.label_selectors[_names_of(kind)] = kind.selector
     # A watch without data for longer is dead; the API server sends a bookmark each minute.
     settings.watching.inactivity_timeout = 75
     settings.networking.request_timeout = 60
@@ -73,6 +71,12 @@ class WatchAccess(kopf.AiohttpSession):
 
     access: api_access.Access
     aiohttp_session: WatchSession = field(compare=False)
+
+
+def _names_of(kind: Kind) -> tuple[str, str, str]:
+    """Group, version and plural."""
+    group, _, version = kind.resource.api_version.rpartition("/")
+    return group, version, kind.resource.plural
 
 
 async def _is_watched(**_: Any) -> None:

@@ -175,9 +175,9 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
     wait = find_wait(wanted, missing, children.complaint, children.pod_events)
     told = _with_steps_lost(attempts)
     # A rejected job whose definition was never recorded has changed nothing.
-    is_other = [bool(job.definition) and it.definition not in ("", job.definition) for it in told]
-    other = [number for number, found in enumerate(is_other) if found]
-    changed = max(other, default=-1) + 1
+    same = ("", job.definition)
+    other = [index for index, it in enumerate(told) if it.definition not in same]
+    changed = max(other, default=-1) + 1 if job.definition else 0
     return Observed(
         attempts=tuple(told[changed:]),
         earlier=tuple(told[:changed]),
