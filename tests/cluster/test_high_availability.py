@@ -221,7 +221,7 @@ def test_waiting_jobs_cause_no_writes(stage: Stage) -> None:
 
     wait_until(is_quiet, "nothing is written any more")
     made = [it for it in stage.audit if it.resource != "leases" and it.status < 300]
-    # Two of the status, ConfigMap and Job, and an Event.
+    # One of the status, ConfigMap and Job, and an Event.
     assert len(made) == 4 * len(names), Counter(write.resource for write in made)
 
 

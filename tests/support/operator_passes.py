@@ -1,17 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One pass of a worker over a job, and the resulting calls of its queue."""
+"""Passes over a job with a fake API server: alone, or as a worker runs them for its queue."""
 
 import asyncio
-from datetime import timedelta
+import copy
+from datetime import datetime, timedelta
 
+from finetune_operator.job.reconcile import reconcile
 from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.objects.names import JobKey
+from finetune_operator.objects.reconciled import Reconciled
 from finetune_operator.runtime.worker import Worker
+from finetune_operator.settings import Settings
 from finetune_operator.work_queue import WorkQueue
 from support.factories import NOW, SETTINGS, a_job_body
 from support.fake_cluster import FakeCluster
 
 KEY = JobKey(namespace="team", label="balloon")
+
+
+def go(
+    cluster: FakeCluster, now: datetime = NOW, settings: Settings = SETTINGS
+) -> Reconciled | None:
+    """One pass over the job as it is now."""
+    job = copy.deepcopy(cluster.job)
+    return asyncio.run(reconcile(job, cluster=cluster, settings=settings, now=now))
+
+
+def settle(cluster: FakeCluster, now: datetime = NOW, settings: Settings = SETTINGS) -> None:
+    """Passes until nothing is written any more."""
+    for _ in range(10):
+        done = go(cluster, now, settings)
+        if done is None or not done.has_written:
+            return
+    raise AssertionError("the status never comes to rest")
 
 
 class RecordingQueue(WorkQueue[JobKey]):

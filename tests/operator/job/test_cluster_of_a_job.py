@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cluster's identity in pods, and the objects around a gang."""
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from finetune_contract.run import JobReference, Run
-from finetune_operator.job.reconcile import reconcile
 from finetune_operator.settings import Settings
+from support import operator_passes
 from support.factories import NOW, SETTINGS, a_good_outcome, a_job_body, an_ended_pod, seconds
 from support.fake_cluster import FakeCluster
 
@@ -19,12 +18,7 @@ GANG = {"resources": {"nodes": 2, "gpusPerNode": 1}}
 
 
 def settle(cluster: FakeCluster, settings: Settings = KNOWN, later: float = 0) -> None:
-    now = NOW + seconds(later)
-    for _ in range(10):
-        done = asyncio.run(reconcile(cluster.job, cluster=cluster, settings=settings, now=now))
-        if done is None or not done.has_written:
-            return
-    raise AssertionError("the status never comes to rest")
+    operator_passes.settle(cluster, NOW + seconds(later), settings)
 
 
 def annotated(value: Any) -> FakeCluster:

@@ -1,31 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Only checked specs run: a definition is a complete hash, and guard rails apply at every start."""
 
-import asyncio
 import copy
 from typing import Any
 
 import pytest
 
 from finetune_operator.job.definitions import is_same_definition
-from finetune_operator.job.reconcile import reconcile
 from finetune_operator.job.spec import definition_of, is_accepted
-from finetune_operator.objects.reconciled import Reconciled
-from support.factories import CONFIG, NOW, SETTINGS, a_good_outcome, a_job_body, a_pod, an_ended_pod
+from support.factories import CONFIG, a_good_outcome, a_job_body, a_pod, an_ended_pod
 from support.fake_cluster import FakeCluster
+from support.operator_passes import settle
 
 RERUN = {"onChange": "Rerun"}
 FULL = definition_of(a_job_body()["spec"])
 SHORT = FULL[:10]
-
-
-def go(cluster: FakeCluster) -> Reconciled | None:
-    return asyncio.run(reconcile(cluster.job, cluster=cluster, settings=SETTINGS, now=NOW))
-
-
-def settle(cluster: FakeCluster) -> None:
-    while (done := go(cluster)) is not None and done.has_written:
-        pass
 
 
 def running() -> FakeCluster:

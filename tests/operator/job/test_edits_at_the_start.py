@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A spec is locked in the same write that records its first attempt: edits that arrive before."""
 
-import asyncio
-import copy
 from typing import Any
 
 import pytest
 
-from finetune_operator.job.reconcile import reconcile
 from finetune_operator.objects.errors import Conflict
 from finetune_operator.objects.raw import Manifest
-from support.factories import CONFIG, NOW, SETTINGS, a_job_body
+from support.factories import CONFIG, a_job_body
 from support.fake_cluster import FakeCluster
+from support.operator_passes import go, settle
 
 
 class EditedAtTheStart(FakeCluster):
@@ -31,29 +29,24 @@ class EditedAtTheStart(FakeCluster):
             self._edit = {}
             self.merge_status({})
 
-    def go(self) -> None:
-        asyncio.run(reconcile(copy.deepcopy(self.job), cluster=self, settings=SETTINGS, now=NOW))
 
-    def settle(self) -> None:
-        for _ in range(10):
-            before = len(self.writes)
-            self.go()
-            if len(self.writes) == before:
-                return
-        raise AssertionError("the status never comes to rest")
+def edited_at_the_start(**edit: Any) -> FakeCluster:
+    """After the pass whose record of the first attempt failed."""
+    cluster = EditedAtTheStart(**edit)
+    with pytest.raises(Conflict):
+        go(cluster)
+    return cluster
 
 
 def test_an_attempt_of_an_unlocked_spec_is_ended_and_the_edited_spec_is_tried() -> None:
-    cluster = EditedAtTheStart(spec={"config": {**CONFIG, "seed": 7}}, generation=2)
-    with pytest.raises(Conflict):
-        cluster.go()
+    cluster = edited_at_the_start(spec={"config": {**CONFIG, "seed": 7}}, generation=2)
 
-    cluster.settle()
+    settle(cluster)
     (record,) = cluster.status["attempts"]
     assert (record["number"], record["reason"], record["stopping"]) == (1, "SpecChanged", True)
     for ending in [key for key in cluster.objects if key[1] == "balloon-1"]:
         del cluster.objects[ending]
-    cluster.settle()
+    settle(cluster)
 
     assert [it["result"] for it in cluster.status["attempts"]] == ["Interrupted", "Running"]
     assert cluster.status["attempts"][1]["definition"] == cluster.status["definition"]
@@ -61,18 +54,16 @@ def test_an_attempt_of_an_unlocked_spec_is_ended_and_the_edited_spec_is_tried() 
 
 
 def test_an_attempt_of_an_unlocked_spec_goes_on_until_an_invalid_edit_is_corrected() -> None:
-    cluster = EditedAtTheStart(spec={"config": {**CONFIG, "learning_rte": 1}}, generation=2)
-    with pytest.raises(Conflict):
-        cluster.go()
+    cluster = edited_at_the_start(spec={"config": {**CONFIG, "learning_rte": 1}}, generation=2)
 
-    cluster.settle()
+    settle(cluster)
     (record,) = cluster.status["attempts"]
     assert (record["result"], "stopping" in record) == ("Running", False)
     assert cluster.status["conditions"][0]["reason"] == "InvalidSpec"
     assert "delete balloon-1" not in cluster.writes
     cluster.job["spec"]["config"] = dict(CONFIG)
     cluster.job["metadata"]["generation"] = 3
-    cluster.settle()
+    settle(cluster)
 
     (record,) = cluster.status["attempts"]
     assert (record["result"], "stopping" in record) == ("Running", False)
@@ -80,23 +71,19 @@ def test_an_attempt_of_an_unlocked_spec_goes_on_until_an_invalid_edit_is_correct
 
 
 def test_reports_of_an_attempt_of_an_unlocked_spec_are_not_shown_for_the_edited_one() -> None:
-    cluster = EditedAtTheStart(spec={"config": {**CONFIG, "seed": 7}}, generation=2)
-    with pytest.raises(Conflict):
-        cluster.go()
+    cluster = edited_at_the_start(spec={"config": {**CONFIG, "seed": 7}}, generation=2)
     history = [{"step": 1, "loss": 2.5}]
     cluster.merge_status({"progress": {"attempt": 1, "step": 1}, "lossHistory": history})
 
-    cluster.settle()
+    settle(cluster)
 
     assert "lossHistory" not in cluster.status
 
 
 def test_an_attempt_is_recorded_although_labels_were_changed_meanwhile() -> None:
-    cluster = EditedAtTheStart(labels={"team": "vision"})
-    with pytest.raises(Conflict):
-        cluster.go()
+    cluster = edited_at_the_start(labels={"team": "vision"})
 
-    cluster.settle()
+    settle(cluster)
 
     assert [it["result"] for it in cluster.status["attempts"]] == ["Running"]
     assert [event["reason"] for event in cluster.events] == ["AttemptStarted"]

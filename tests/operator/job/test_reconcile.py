@@ -12,7 +12,6 @@ from finetune_contract.outcome import Category, ExitCode, Outcome
 from finetune_operator.job.reconcile import reconcile
 from finetune_operator.objects import conditions
 from finetune_operator.objects.errors import Conflict
-from finetune_operator.objects.reconciled import Reconciled
 from finetune_operator.objects.times import render_time
 from support.factories import (
     CONFIG,
@@ -27,20 +26,7 @@ from support.factories import (
 )
 from support.fake_cluster import Crash, FakeCluster
 from support.long_form import keeping
-
-
-def go(cluster: FakeCluster, now: datetime = NOW) -> Reconciled | None:
-    """One pass, as a worker runs it."""
-    return asyncio.run(reconcile(cluster.job, cluster=cluster, settings=SETTINGS, now=now))
-
-
-def settle(cluster: FakeCluster, now: datetime = NOW) -> None:
-    """Passes until nothing is written any more."""
-    for _ in range(10):
-        done = go(cluster, now)
-        if done is None or not done.has_written:
-            return
-    raise AssertionError("the status never comes to rest")
+from support.operator_passes import go, settle
 
 
 def end_attempt(cluster: FakeCluster, outcome: Outcome, at: datetime = NOW) -> None:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs that are suspended, changed, late or cleaned up, with a fake API server that crashes."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -9,12 +8,10 @@ from typing import Any
 import pytest
 
 from finetune_contract.outcome import Category
-from finetune_operator.job.reconcile import reconcile
 from finetune_operator.objects.times import render_time
 from support.factories import (
     CONFIG,
     NOW,
-    SETTINGS,
     a_bad_outcome,
     a_good_outcome,
     a_job_body,
@@ -25,17 +22,9 @@ from support.factories import (
 )
 from support.fake_cluster import Crash, FakeCluster
 from support.long_form import keeping
+from support.operator_passes import settle
 
 Scene = Callable[[FakeCluster, datetime], None]
-
-
-def settle(cluster: FakeCluster, now: datetime = NOW) -> None:
-    """Passes until nothing is written any more."""
-    for _ in range(12):
-        done = asyncio.run(reconcile(cluster.job, cluster=cluster, settings=SETTINGS, now=now))
-        if done is None or not done.has_written:
-            return
-    raise AssertionError("the status never comes to rest")
 
 
 def run(cluster: FakeCluster, now: datetime) -> None:

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Replicas whose wall clocks are minutes apart take turns at one job."""
 
-import asyncio
 from datetime import datetime, timedelta
 
 import pytest
 
 from finetune_contract.outcome import Outcome
-from finetune_operator.job.reconcile import reconcile
 from finetune_operator.objects.reconciled import Reconciled
+from support import operator_passes
 from support.factories import (
     NOW,
-    SETTINGS,
     a_bad_outcome,
     a_good_outcome,
     a_job_body,
@@ -20,6 +18,7 @@ from support.factories import (
     seconds,
 )
 from support.fake_cluster import FakeCluster
+from support.operator_passes import settle
 
 SKEWS = [
     pytest.param(timedelta(minutes=5), id="ahead"),
@@ -28,13 +27,9 @@ SKEWS = [
 
 
 def go(cluster: FakeCluster, now: datetime) -> Reconciled:
-    done = asyncio.run(reconcile(cluster.job, cluster=cluster, settings=SETTINGS, now=now))
+    done = operator_passes.go(cluster, now)
     assert done is not None
     return done
-
-
-def settle(cluster: FakeCluster, now: datetime) -> None:
-    assert any(not go(cluster, now).has_written for _ in range(10))
 
 
 def end_attempt(cluster: FakeCluster, number: int, outcome: Outcome, at: datetime) -> None:

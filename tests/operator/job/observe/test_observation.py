@@ -51,7 +51,7 @@ def newest(observed: Observed) -> Attempt:
     return observed.newest
 
 
-def test_a_new_job_is_not_accepted_and_has_no_attempts() -> None:
+def test_a_new_job_has_no_attempts() -> None:
     assert observe(a_job(), a_job_body(), Children(), NOW) == Observed()
 
 
