@@ -15,14 +15,13 @@ import tempfile
 from pathlib import Path
 
 from testbed import binaries
-from testbed.control_plane import ControlPlane
 from testbed.narration import step
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.peers import ours, trainer
+from benchmarks.peers import ours
 from benchmarks.peers.figures import figures, kinds_of_writes
+from benchmarks.peers.installing import installed
 from benchmarks.peers.one_round import Round, measure
-from benchmarks.peers.sides import Place
 from benchmarks.peers.table import header, order, row
 
 THEIRS = "Trainer and JobSet"
@@ -63,10 +62,7 @@ def main(rounds: int, jobs: int) -> None:
 
 
 def _round(environment: dict[str, str] | None, jobs: int) -> Round:
-    with ControlPlane.up(audited=True) as plane, tempfile.TemporaryDirectory() as folder:
-        place = Place(plane=plane, folder=Path(folder))
-        side = trainer.install(place) if environment is None else ours.install(place, environment)
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    with installed(environment, audited=True) as (plane, side):
         return measure(plane, side, jobs)
 
 

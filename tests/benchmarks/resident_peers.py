@@ -19,10 +19,11 @@ from testbed.control_plane import ControlPlane
 from testbed.narration import step
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.peers import ours, trainer
+from benchmarks.peers import ours
+from benchmarks.peers.installing import installed
 from benchmarks.peers.load import session_of, start_jobs
 from benchmarks.peers.processes import seconds_until_ready
-from benchmarks.peers.sides import Place, Side
+from benchmarks.peers.sides import Side
 
 AT_A_TIME = 500
 """Jobs in each namespace, which are created all at once."""
@@ -42,25 +43,20 @@ def main(jobs: int) -> None:
 
 
 def _measured(environment: dict[str, str] | None, jobs: int) -> str:
-    with ControlPlane.up() as plane, tempfile.TemporaryDirectory() as folder:
-        place = Place(plane=plane, folder=Path(folder))
-        side = trainer.install(place) if environment is None else ours.install(place, environment)
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    with installed(environment) as (plane, side):
         try:
             seconds_until_ready(side.controllers)
             side.complete()
             plane.kill("kube-controller-manager")
             asyncio.run(_start(plane, side, jobs))
-            started = _resident_mebibytes(side)
-            for controller in side.controllers:
-                controller.end()
+            _wait_until_idle(side)
+            started = side.resident_mebibytes()
+            side.end()
             seconds_until_ready(side.controllers)
             _wait_until_idle(side)
-            used = sum(it.cpu_seconds() for it in side.controllers)
-            restarted = _resident_mebibytes(side)
+            used, restarted = side.cpu_seconds(), side.resident_mebibytes()
         finally:
-            for controller in side.controllers:
-                controller.end()
+            side.end()
     return f"| {side.title} | {started:.0f} MiB | {restarted:.0f} MiB | {used:.1f} s |"
 
 
@@ -70,20 +66,14 @@ async def _start(plane: ControlPlane, side: Side, jobs: int) -> None:
             namespace = f"resident-{first}"
             plane.kubectl("create", "namespace", namespace)
             await start_jobs(session, side, namespace, min(AT_A_TIME, jobs - first), None)
-    _wait_until_idle(side)
 
 
 def _wait_until_idle(side: Side) -> None:
     while True:
-        before, began = sum(it.cpu_seconds() for it in side.controllers), time.monotonic()
+        before, began = side.cpu_seconds(), time.monotonic()
         time.sleep(5)
-        used = sum(it.cpu_seconds() for it in side.controllers) - before
-        if used / (time.monotonic() - began) < IDLE_SHARE:
+        if (side.cpu_seconds() - before) / (time.monotonic() - began) < IDLE_SHARE:
             return
-
-
-def _resident_mebibytes(side: Side) -> float:
-    return sum(it.resident_mebibytes() for it in side.controllers)
 
 
 if __name__ == "__main__":

@@ -62,8 +62,7 @@ def measure(plane: ControlPlane, side: Side, jobs: int) -> Round:
         side.complete()
         return asyncio.run(_Measurement(plane, side, jobs).run(ready))
     finally:
-        for controller in side.controllers:
-            controller.end()
+        side.end()
 
 
 class _Measurement:
@@ -75,7 +74,7 @@ class _Measurement:
             self._make("warm-up")
             await start_jobs(session, self._side, "warm-up", WARM_UP, None)
             await self._rest()
-            ready_mebibytes = self._resident_mebibytes()
+            ready_mebibytes = self._side.resident_mebibytes()
             await self._delete(session, "warm-up")
             steady = {
                 rate: await self._part(session, f"steady-{rate:.0f}", rate) for rate in STEADY_RATES
@@ -89,14 +88,14 @@ class _Measurement:
                 burst=burst,
                 life=life,
                 ready_mebibytes=ready_mebibytes,
-                end_mebibytes=self._resident_mebibytes(),
+                end_mebibytes=self._side.resident_mebibytes(),
             )
 
     async def _part(
         self, session: aiohttp.ClientSession, namespace: str, rate: float | None
     ) -> Part:
         self._make(namespace)
-        used = self._cpu_seconds()
+        used = self._side.cpu_seconds()
         seen = await start_jobs(session, self._side, namespace, self._jobs, rate)
         seconds = max(seen.started.values()) - min(seen.sent.values())
         await self._rest()
@@ -107,7 +106,7 @@ class _Measurement:
     async def _life(self, session: aiohttp.ClientSession) -> Part:
         """As a burst, with simulated pods until they end."""
         self._make("life")
-        used, begin = self._cpu_seconds(), time.monotonic()
+        used, begin = self._side.cpu_seconds(), time.monotonic()
         player = asyncio.create_task(play(session, "life"))
         try:
             seen = await start_jobs(session, self._side, "life", self._jobs, None)
@@ -132,7 +131,7 @@ class _Measurement:
 
     def _so_far(self, namespace: str, used: float, seen: Seen, seconds: float) -> Part:
         return Part(
-            cpu_ms_per_job=(self._cpu_seconds() - used) * 1000 / self._jobs,
+            cpu_ms_per_job=(self._side.cpu_seconds() - used) * 1000 / self._jobs,
             latencies=seen.latencies(),
             writes=writes_of(self._side.accounts, self._plane.audit(), {namespace}),
             seconds=seconds,
@@ -156,9 +155,3 @@ class _Measurement:
 
     def _make(self, namespace: str) -> None:
         self._plane.kubectl("create", "namespace", namespace)
-
-    def _cpu_seconds(self) -> float:
-        return sum(it.cpu_seconds() for it in self._side.controllers)
-
-    def _resident_mebibytes(self) -> float:
-        return sum(it.resident_mebibytes() for it in self._side.controllers)

@@ -33,6 +33,16 @@ class Side:
     complete: Callable[[], None] = lambda: None
     """Installs the parts that require served webhooks."""
 
+    def cpu_seconds(self) -> float:
+        return sum(it.cpu_seconds() for it in self.controllers)
+
+    def resident_mebibytes(self) -> float:
+        return sum(it.resident_mebibytes() for it in self.controllers)
+
+    def end(self) -> None:
+        for controller in self.controllers:
+            controller.end()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
