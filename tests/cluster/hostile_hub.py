@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 MIB = 1024 * 1024
@@ -38,9 +37,8 @@ def _large(seed: int = 0) -> bytes:
     return _with(junk=[chance.randbytes(40).hex() for _ in range(11_000)])[: MIB - 2]
 
 
-@cache
 def _bomb() -> bytes:
-    """200 MiB when unpacked."""
+    """200 MiB when unpacked. It takes a second or more, a good part of the operator's timeout."""
     return gzip.compress(b" " * 200 * MIB)
 
 
@@ -75,6 +73,7 @@ class Hub:
         self.asked: Counter[str] = Counter()
         """By model."""
         self._ended = threading.Event()
+        self._bomb = _bomb()
 
     @contextmanager
     def served(self) -> Iterator["Hub"]:
@@ -113,7 +112,7 @@ class Hub:
             asked.send_header("X-Junk", "x" * MIB)
             asked.end_headers()
         elif model == "zipped":
-            _send(asked, _bomb(), encoding="gzip")
+            _send(asked, self._bomb, encoding="gzip")
         elif model == "slow":
             self._drip(asked)
         elif model == "cut-off":

@@ -169,8 +169,11 @@ def test_a_config_within_the_limits_is_accepted() -> None:
     [
         ({"a": {"b": nested(40)}}, "deep is nested more than 32 deep"),
         ({"a": ["x" * 40_000]}, r"a\[0\]: has 40000 characters, expected at most 32768"),
+        ({"a": '"x' * 20_000}, "a: has 40000 characters"),
+        ({"a": "1" * 40_000}, "a: has 40000 characters"),
         ({"a": {"k" * 40_000: 1}}, r"k{40}\.\.\.: its name has 40000 characters"),
         ({"a": [0] * 30_000}, "contains more than 20000 values"),
+        ({"a": [{"k": 0}] * 10_000}, "contains more than 20000 values"),
         ({"a": ["x" * 30_000] * 60}, f"is larger than {MAX_BYTES // 1024}Ki"),
         ({"a": {"\ud800": 1}}, r"a\.\?: its name contains half of a surrogate pair"),
         ({"a": [1, {"b": float("inf")}]}, r"a\[1\]\.b: found Infinity, expected a finite number"),

@@ -122,6 +122,8 @@ def digest(text: str | bytes) -> str:
 
 
 def _canonical(value: Any) -> Any:
+    if isinstance(value, str | int):
+        return value
     if isinstance(value, Mapping):
         return {str(key): _canonical(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

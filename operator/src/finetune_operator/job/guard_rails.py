@@ -183,10 +183,12 @@ def _find_kernels(config: Mapping[str, Any], path: str) -> Iterator[tuple[str, s
 
 def _find_remote_code(value: Any, path: str) -> Iterator[str]:
     """Every `trust_remote_code: true`, at any depth: `model_init_kwargs` accepts it too."""
+    if isinstance(value, int | float):
+        return
     value = _as_read(value)
-    if isinstance(value, str) and _begins_a_mapping(value):
-        # The text cannot be parsed here, so TRL's reading of it is unknown.
-        if any(key in value for key in _CODE_KEYS):
+    if isinstance(value, str):
+        # A mapping that cannot be parsed here: TRL's reading of it is unknown.
+        if _begins_a_mapping(value) and any(key in value for key in _CODE_KEYS):
             yield path
     elif isinstance(value, Mapping):
         for key, item in value.items():

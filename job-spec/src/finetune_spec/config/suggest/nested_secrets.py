@@ -33,14 +33,14 @@ def check_nested_secrets(config: Mapping[str, Any], schema: Schema) -> Iterator[
 
 
 def _below(path: str, value: Any, depth: int) -> Iterator[Problem]:
-    if depth > MAX_DEPTH:
+    if depth > MAX_DEPTH or isinstance(value, int | float):
         return
     if isinstance(value, str):
         value = value_in(value)
     if isinstance(value, list | tuple):
         for place, item in enumerate(value):
             yield from _below(f"{path}[{place}]", item, depth + 1)
-    if isinstance(value, Mapping):
+    elif isinstance(value, Mapping):
         for name, item in value.items():
             where = f"{path}.{name}"
             if isinstance(item, str) and item and _is_secret(str(name)):
