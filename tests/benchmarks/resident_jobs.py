@@ -42,6 +42,8 @@ BUSY_SHARE = 0.05
 """Share of a core: an operator that uses less is idle, unless the machine is too busy to give it
 more: measure on an idle machine.
 """
+IDLE_SECONDS = 10
+"""A start is over after this time without work: it lists everything once more, after a pause."""
 
 
 def main(count: int) -> None:
@@ -58,6 +60,7 @@ def main(count: int) -> None:
         try:
             _measure(cluster, operator, count)
             _start(other, PORT + 1)
+            print(f"| CPU time of a follower's start | {cpu_seconds(other.pid):.1f} s |")
             _measure_both(operator, other)
         finally:
             operator.end()
@@ -149,7 +152,7 @@ def _start(operator: OperatorProcess, port: int = PORT) -> tuple[float, float]:
     _wait_until(lambda: _is_ready(port))
     ready = time.monotonic() - begin
     rest = time.monotonic()
-    while time.monotonic() - rest < 6:
+    while time.monotonic() - rest < IDLE_SECONDS:
         used = cpu_seconds(operator.pid)
         time.sleep(2)
         if cpu_seconds(operator.pid) - used > BUSY_SHARE * 2:

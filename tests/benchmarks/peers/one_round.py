@@ -21,6 +21,7 @@ STEADY_RATES = (20.0, 50.0)
 WARM_UP = 10
 _QUIET_SECONDS = 3.0
 _PATIENCE_SECONDS = 300
+_CHILDREN = ("/apis/batch/v1/namespaces/{}/jobs", "/api/v1/namespaces/{}/pods")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,10 +149,20 @@ class _Measurement:
                     since, size = time.monotonic(), now
 
     async def _delete(self, session: aiohttp.ClientSession, namespace: str) -> None:
-        """Jobs whose pods wait are processed now and then, which is no work of the next part."""
+        """With all children, whose deletion is no work of the next part: kube-controller-manager
+        begins with it up to half a minute later.
+        """
         async with session.delete(self._side.resource.format(namespace)) as answer:
             answer.raise_for_status()
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while not all([await self._is_empty(session, namespace, it) for it in _CHILDREN]):
+                await asyncio.sleep(0.5)
         await self._rest()
+
+    async def _is_empty(self, session: aiohttp.ClientSession, namespace: str, path: str) -> bool:
+        async with session.get(path.format(namespace), params={"limit": "1"}) as answer:
+            answer.raise_for_status()
+            return not (await answer.json())["items"]
 
     def _make(self, namespace: str) -> None:
         self._plane.kubectl("create", "namespace", namespace)
