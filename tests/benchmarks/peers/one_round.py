@@ -155,14 +155,17 @@ class _Measurement:
         async with session.delete(self._side.resource.format(namespace)) as answer:
             answer.raise_for_status()
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            while not all([await self._is_empty(session, namespace, it) for it in _CHILDREN]):
+            has_children = True
+            while has_children:
                 await asyncio.sleep(0.5)
+                paths = (path.format(namespace) for path in _CHILDREN)
+                has_children = any([await self._is_there(session, path) for path in paths])
         await self._rest()
 
-    async def _is_empty(self, session: aiohttp.ClientSession, namespace: str, path: str) -> bool:
-        async with session.get(path.format(namespace), params={"limit": "1"}) as answer:
+    async def _is_there(self, session: aiohttp.ClientSession, path: str) -> bool:
+        async with session.get(path, params={"limit": "1"}) as answer:
             answer.raise_for_status()
-            return not (await answer.json())["items"]
+            return bool((await answer.json())["items"])
 
     def _make(self, namespace: str) -> None:
         self._plane.kubectl("create", "namespace", namespace)
