@@ -179,7 +179,7 @@ build/schema.json: requirements/trainer.txt trainer-image/src/finetune_trainer/c
 lock: setup ## resolve the requirement locks again
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) \
-		$(EXTRAS) requirements/dev.in $(PARTS:%=%/pyproject.toml) -o requirements/dev.txt
+		$(EXTRAS) --extra kubeconfig requirements/dev.in $(PARTS:%=%/pyproject.toml) -o requirements/dev.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
 		operator/pyproject.toml -o requirements/operator.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \

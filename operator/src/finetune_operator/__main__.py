@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 
+from finetune_operator.kube.access import log_in
 from finetune_operator.runtime.handlers import build_kopf_settings, build_registry
 from finetune_operator.runtime.kopf_alone import kopf
 from finetune_operator.runtime.replica import Replica
@@ -33,6 +34,12 @@ def main() -> int:
 
 
 async def _operate(settings: Settings) -> int:
+    try:
+        # Tried before kopf, which would log a traceback for it.
+        await log_in(settings.kubeconfig)
+    except ValueError as error:
+        sys.stderr.write(f"finetune-operator: {error}\n")
+        return 2
     replica = Replica(settings)
     last_resort = asyncio.create_task(_end_by_force(replica))
     await kopf.operator(

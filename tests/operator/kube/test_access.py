@@ -5,6 +5,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -264,6 +265,17 @@ def test_a_certificate_kubeconfig_is_read_as_the_kubernetes_client_reads_it(
             assert "secret" not in repr(ours)
 
 
+def test_without_the_kubernetes_client_the_message_names_what_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the image."""
+    monkeypatch.setitem(sys.modules, "kubernetes.aio", None)
+    path = a_kubeconfig(tmp_path, "https://api.invalid:6443/", user={"exec": {"command": "x"}})
+
+    with pytest.raises(ValueError, match=r"certificate or a token: .* finetune-operator\[kubecon"):
+        asyncio.run(access.log_in(path))
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -286,8 +298,28 @@ def test_an_invalid_kubeconfig_is_refused_with_the_clients_message(tmp_path: Pat
     path = tmp_path / "kubeconfig"
     path.write_text("contexts: []")
 
-    with pytest.raises(Exception, match="kube-config"):
+    with pytest.raises(ValueError, match="kube-config"):
         asyncio.run(log_in(str(path)))
+
+
+def test_an_operator_that_cannot_log_in_says_so_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text("contexts: []")
+    settings = {"TRAINER_IMAGE": "trainer:1", "KUBECONFIG": str(path)}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "finetune_operator"],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"finetune-operator: {path}: Invalid kube-config file.")
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stdout == ""
 
 
 def test_the_operator_starts_without_the_kubernetes_client() -> None:

@@ -2,8 +2,9 @@
 """How to reach and authenticate to the API server: the pod's service account, or a kubeconfig.
 
 Read once at the start; only tokens are read again, because they are rotated. The Kubernetes client
-takes as long to import as everything else together. It is used only for kubeconfigs, because it
-supports every authentication method that they may name.
+takes as long to import as everything else together, and 74 MB in an image. It is used only for
+kubeconfigs, because it supports every authentication method that they may name, and it is an extra
+of this package that the image does not have.
 """
 
 import os
@@ -141,14 +142,28 @@ def _as_it_stands(access: Access) -> Login:
 
 
 async def log_in_by_client(path: str) -> Login:
-    """Uses any authentication method of the kubeconfig."""
+    """Uses any authentication method of the kubeconfig.
+
+    Raises:
+        ValueError: the kubeconfig is invalid (the client's own message), or the client is not
+            installed.
+    """
     # Imported late: it takes as long to import as everything else together.
-    from kubernetes.aio import client, config
+    try:
+        from kubernetes.aio import client, config
+    except ImportError as error:
+        raise ValueError(
+            f"{path} is not a kubeconfig whose current user has a certificate or a token: write "
+            "one with either, or install finetune-operator[kubeconfig] for all other methods"
+        ) from error
 
     # The package's typing is partial: untyped functions count as Any.
     loader: Any = config
     loaded: Any = client.Configuration()
-    await loader.load_kube_config(path, client_configuration=loaded)
+    try:
+        await loader.load_kube_config(path, client_configuration=loaded)
+    except loader.ConfigException as error:
+        raise ValueError(f"{path}: {error}") from error
 
     async def find_token() -> str | None:
         header = await loaded.get_api_key_with_prefix("BearerToken")
