@@ -15,7 +15,6 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
@@ -25,10 +24,11 @@ from testbed.narration import step
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.peers import ours
 from benchmarks.peers.installing import installed
-from benchmarks.peers.load import session_of, start_jobs, watched
+from benchmarks.peers.load import get, session_of, start_jobs, watched
 from benchmarks.peers.one_round import STEADY_RATES
 from benchmarks.peers.processes import seconds_until_ready
 from benchmarks.peers.sides import Manifest, Side
+from benchmarks.peers.table import percentile
 
 _MODEL = "job-0"
 """The job whose writes are repeated for all others."""
@@ -71,36 +71,32 @@ async def _round(plane: ControlPlane, side: Side, jobs: int) -> dict[float, tupl
             namespace = f"steady-{rate:.0f}"
             plane.kubectl("create", "namespace", namespace)
             writer = asyncio.create_task(_repeat(session, side, namespace, status, children))
-            seen = sorted((await start_jobs(session, side, namespace, jobs, rate)).latencies())
+            seen = (await start_jobs(session, side, namespace, jobs, rate)).latencies()
             writer.cancel()
             with suppress(asyncio.CancelledError):
                 await writer
-            delays[rate] = (statistics.median(seen), seen[int(len(seen) * 0.99)])
+            delays[rate] = (percentile(seen, 0.5), percentile(seen, 0.99))
         return delays
 
 
 async def _writes(session: aiohttp.ClientSession, side: Side) -> tuple[Manifest, list[str]]:
     """The status of the model, and its children as JSON."""
-    status: Manifest = {}
+    children: list[Manifest] = []
     async with asyncio.timeout(60):
-        while not status:
-            await asyncio.sleep(0.5)
-            job = await _get(session, f"{side.resource.format('model')}/{_MODEL}")
-            status = job.get("status", {})
         # The event is the last write.
-        await asyncio.sleep(1)
-    children = []
-    for path in _PATHS:
-        items = (await _get(session, path.format("model")))["items"]
-        child = next(it for it in items if it["metadata"]["name"].startswith(_MODEL))
-        children.append(json.dumps(_as_sent(child)).replace(job["metadata"]["uid"], "UID"))
-    return status, children
+        while len(children) < len(_PATHS):
+            await asyncio.sleep(0.1)
+            lists = [(await get(session, it.format("model")))["items"] for it in _PATHS]
+            children = [it for each in lists for it in each if _is_of_model(it)]
+    job = await get(session, f"{side.resource.format('model')}/{_MODEL}")
+    uid = job["metadata"]["uid"]
+    return job["status"], [json.dumps(_as_sent(it)).replace(uid, "UID") for it in children]
 
 
-async def _get(session: aiohttp.ClientSession, path: str) -> Any:
-    async with session.get(path) as answer:
-        answer.raise_for_status()
-        return await answer.json()
+def _is_of_model(child: Manifest) -> bool:
+    """Not an event of the Job controller, nor the cluster's certificate."""
+    source = child.get("involvedObject", {}).get("kind", "FineTuneJob")
+    return source == "FineTuneJob" and str(child["metadata"]["name"]).startswith(_MODEL)
 
 
 def _as_sent(body: Manifest) -> Manifest:
@@ -148,11 +144,11 @@ async def _start(
 ) -> None:
     """In the order of our operator: ConfigMap, Job, status, event."""
     name, uid = job["metadata"]["name"], job["metadata"]["uid"]
-    config_map, training_job, event = (
+    *earlier, event = (
         text.replace(_MODEL, name).replace("UID", uid).replace('"model"', f'"{namespace}"')
         for text in children
     )
-    for path, text in zip(_PATHS, (config_map, training_job), strict=False):
+    for path, text in zip(_PATHS, earlier, strict=False):
         await _send(session, "POST", path.format(namespace), text, "application/json")
     merged = json.dumps({"status": status})
     await _send(session, "PATCH", f"{jobs}/{name}/status", merged, "application/merge-patch+json")

@@ -40,6 +40,13 @@ async def session_of(plane: ControlPlane) -> AsyncIterator[aiohttp.ClientSession
         yield session
 
 
+async def get(session: aiohttp.ClientSession, path: str, **asked: str) -> Any:
+    """The object or list at this path."""
+    async with session.get(path, params=asked) as answer:
+        answer.raise_for_status()
+        return await answer.json()
+
+
 async def start_jobs(
     session: aiohttp.ClientSession, side: Side, namespace: str, count: int, rate: float | None
 ) -> Seen:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from benchmarks.peers.load import Seen, session_of, start_jobs
+from benchmarks.peers.load import Seen, get, session_of, start_jobs
 from benchmarks.peers.processes import seconds_until_ready
 from benchmarks.peers.sides import Side
 from benchmarks.peers.stand_in import play
@@ -125,10 +125,8 @@ class _Measurement:
         return self._so_far("life", used, seen, seconds)
 
     async def _have_ended(self, session: aiohttp.ClientSession) -> bool:
-        async with session.get(self._side.resource.format("life")) as answer:
-            answer.raise_for_status()
-            jobs = (await answer.json())["items"]
-        return all(self._side.has_ended_well(job) for job in jobs)
+        jobs = await get(session, self._side.resource.format("life"))
+        return all(self._side.has_ended_well(job) for job in jobs["items"])
 
     def _so_far(self, namespace: str, used: float, seen: Seen, seconds: float) -> Part:
         return Part(
@@ -159,13 +157,8 @@ class _Measurement:
             while has_children:
                 await asyncio.sleep(0.5)
                 paths = (path.format(namespace) for path in _CHILDREN)
-                has_children = any([await self._is_there(session, path) for path in paths])
+                has_children = any([(await get(session, it, limit="1"))["items"] for it in paths])
         await self._rest()
-
-    async def _is_there(self, session: aiohttp.ClientSession, path: str) -> bool:
-        async with session.get(path, params={"limit": "1"}) as answer:
-            answer.raise_for_status()
-            return bool((await answer.json())["items"])
 
     def _make(self, namespace: str) -> None:
         self._plane.kubectl("create", "namespace", namespace)
