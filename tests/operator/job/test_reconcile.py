@@ -256,6 +256,26 @@ def test_pods_of_an_earlier_job_may_save_first() -> None:
     assert "old" in cluster.status["conditions"][-1]["message"]
 
 
+def test_a_job_made_again_waits_until_the_last_attempt_of_the_deleted_one_is_deleted() -> None:
+    """The Job controller may still create its pod: two trainers would write the same run."""
+    cluster = FakeCluster(a_job_body(uid="uid-of-deleted"))
+    settle(cluster)
+    earlier = cluster.objects.pop(("Job", "balloon-1"))
+    earlier["metadata"]["name"] = "balloon-2"
+    cluster.objects = {("Job", "balloon-2"): earlier}
+    cluster.job = a_job_body()
+
+    settle(cluster)
+
+    assert len(cluster.training_jobs()) == 1
+    message = cluster.status["conditions"][-1]["message"]
+    assert message == "waiting for earlier pods to save a checkpoint and exit: Job balloon-2"
+
+    del cluster.objects["Job", "balloon-2"]
+    settle(cluster)
+    assert cluster.status["attempt"] == 1
+
+
 def test_a_stale_view_of_a_job_starts_nothing() -> None:
     cluster = FakeCluster(a_job_body())
     stale = dict(cluster.job, metadata={**cluster.job["metadata"], "resourceVersion": "0"})

@@ -35,7 +35,7 @@ from finetune_operator.job.observe.queueing import (
     find_queue,
     find_queue_words,
 )
-from finetune_operator.job.observe.strays import names_of_strays
+from finetune_operator.job.observe.strays import names_of_others
 from finetune_operator.job.observe.waiting import PodWords, WaitsOn, find_wait
 from finetune_operator.job.spec import FineTuneJob
 from finetune_operator.objects.names import (
@@ -116,7 +116,7 @@ class Observed:
     """The Job of an ended attempt that still has pods."""
     lingering_pods: tuple[str, ...] = ()
     """Pods of ended attempts, or of an earlier job of this name, that still run; and Jobs without
-    an owner, which must be deleted first.
+    an owner or with that earlier one, which must be deleted first.
     """
 
     @property
@@ -198,7 +198,7 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
         held=find_held(parse_attempts(status), children.training_jobs, job.uid),
         lingering_pods=(
             *find_lingering(children.pods, current_job),
-            *names_of_strays(children.training_jobs),
+            *names_of_others(children.training_jobs, job.uid),
         ),
     )
 

@@ -9,7 +9,7 @@ next attempt resumes from their checkpoint.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from finetune_operator.job.observe.endings import has_ended
+from finetune_operator.job.observe.endings import has_ended, is_over
 from finetune_operator.job.observe.pods import controller_uid
 from finetune_operator.objects.names import LABEL_ATTEMPT, LABEL_JOB, LABEL_MANAGED_BY, OPERATOR
 from finetune_operator.objects.raw import Body
@@ -28,10 +28,7 @@ class Strays:
 
 def is_stray(child: Body) -> bool:
     """Whether the operator created this object and nothing manages it."""
-    labels = child["metadata"].get("labels") or {}
-    is_ours = labels.get(LABEL_MANAGED_BY) == OPERATOR
-    is_child = LABEL_JOB in labels and LABEL_ATTEMPT in labels
-    return is_ours and is_child and controller_uid(child) is None
+    return _is_ours(child) and controller_uid(child) is None
 
 
 def find_strays(training_jobs: Iterable[Body], pods: Iterable[Body]) -> Strays:
@@ -42,10 +39,25 @@ def find_strays(training_jobs: Iterable[Body], pods: Iterable[Body]) -> Strays:
     )
 
 
-def names_of_strays(training_jobs: Iterable[Body]) -> tuple[str, ...]:
-    """Jobs that must be deleted, with their pods, before an attempt may start."""
-    names = (it["metadata"]["name"] for it in training_jobs if is_stray(it))
-    return tuple(f"Job {name}" for name in sorted(names))
+def names_of_others(training_jobs: Iterable[Body], owner: str) -> tuple[str, ...]:
+    """Jobs that must be deleted, with their pods, before an attempt of this owner may start.
+
+    Those of a deleted job of the same name are left to the garbage collector; until it deletes such
+    a Job, the Job controller may create its pods.
+    """
+    others = (it for it in training_jobs if is_stray(it) or _may_run_for_another(it, owner))
+    return tuple(sorted(f"Job {it['metadata']['name']}" for it in others))
+
+
+def _may_run_for_another(training_job: Body, owner: str) -> bool:
+    is_done = is_over(training_job) or _is_going(training_job)
+    return _is_ours(training_job) and controller_uid(training_job) != owner and not is_done
+
+
+def _is_ours(child: Body) -> bool:
+    labels = child["metadata"].get("labels") or {}
+    is_child = LABEL_JOB in labels and LABEL_ATTEMPT in labels
+    return labels.get(LABEL_MANAGED_BY) == OPERATOR and is_child
 
 
 def _is_going(child: Body) -> bool:
