@@ -243,6 +243,13 @@ def test_outside_a_cluster_the_missing_variable_is_named() -> None:
         access.log_in_as_pod({}, Path("/nowhere"))
 
 
+def test_a_pod_without_a_mounted_token_is_told_what_it_needs(tmp_path: Path) -> None:
+    environment = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+
+    with pytest.raises(ValueError, match=r"ca.crt: No such file .*automountServiceAccountToken"):
+        access.log_in_as_pod(environment, tmp_path)
+
+
 def test_a_certificate_kubeconfig_is_read_as_the_kubernetes_client_reads_it(
     tmp_path: Path,
 ) -> None:
@@ -253,7 +260,10 @@ def test_a_certificate_kubeconfig_is_read_as_the_kubernetes_client_reads_it(
     inside = {"client-certificate-data": encoded["crt"], "client-key-data": encoded["key"]}
     beside = {"client-certificate": "tls.crt", "client-key": "tls.key"}
     for user in (inside, beside, {"token": "secret"}, {}):
-        for authority in ({"certificate-authority-data": encoded["crt"]}, {}):
+        for authority in (
+            {"certificate-authority-data": encoded["crt"]},
+            {"extensions": [{"name": "cluster_info", "extension": {"provider": "minikube"}}]},
+        ):
             path = a_kubeconfig(tmp_path, "https://api.invalid:6443/", user=user, **authority)
 
             ours = read_kubeconfig(path)
@@ -283,7 +293,6 @@ def test_without_the_kubernetes_client_the_message_names_what_can_be_read(
         pytest.param({"user": {"auth-provider": {"name": "oidc"}}}, id="a provider"),
         pytest.param({"user": {"username": "a", "password": "b"}}, id="a password"),
         pytest.param({"user": {"tokenFile": "x"}}, id="a token's file"),
-        pytest.param({"user": {"client-certificate": "nowhere"}}, id="a file that is not there"),
         pytest.param({"user": ["x"]}, id="no mapping"),
         pytest.param({"disable-compression": True}, id="another field of a cluster"),
     ],
@@ -292,6 +301,14 @@ def test_other_kubeconfigs_are_delegated_to_the_kubernetes_client(
     tmp_path: Path, changed: dict[str, Any]
 ) -> None:
     assert read_kubeconfig(a_kubeconfig(tmp_path, "https://api.invalid", **changed)) is None
+
+
+def test_a_kubeconfig_without_its_files_is_refused_with_the_missing_one(tmp_path: Path) -> None:
+    path = a_kubeconfig(tmp_path, "https://api.invalid", user={"client-certificate": "nowhere"})
+
+    for missing, asked in (("nowhere", path), ("none", str(tmp_path / "none"))):
+        with pytest.raises(ValueError, match=f"^{tmp_path / missing}: No such file or directory$"):
+            asyncio.run(log_in(asked))
 
 
 def test_an_invalid_kubeconfig_is_refused_with_the_clients_message(tmp_path: Path) -> None:

@@ -71,14 +71,17 @@ async def log_in(kubeconfig: str | None) -> Login:
     """Logs in to the cluster of this kubeconfig, or to the one that this pod runs in.
 
     Raises:
-        ValueError: neither exists, or the kubeconfig is invalid (the client's own message).
+        ValueError: neither exists, or the kubeconfig is invalid; the message tells a user why.
     """
     if kubeconfig is None:
         return log_in_as_pod()
     # Imported late: a pod does not need it.
     from finetune_operator.kube.kubeconfig import read_kubeconfig
 
-    access = read_kubeconfig(kubeconfig)
+    try:
+        access = read_kubeconfig(kubeconfig)
+    except OSError as error:
+        raise ValueError(f"{error.filename}: {error.strerror}") from error
     login = await log_in_by_client(kubeconfig) if access is None else _as_it_stands(access)
     proxy = login.access.proxy or find_proxy(login.access.server)
     return replace(login, access=replace(login.access, proxy=proxy))
@@ -107,12 +110,14 @@ def log_in_as_pod(environment: Mapping[str, str] = os.environ, account: Path = A
         )
     server = f"https://{f'[{host}]' if ':' in host else host}:{port}"
     find_token = _MountedToken(account / "token")
-    access = Access(
-        server=server,
-        ca=(account / "ca.crt").read_text(),
-        token=find_token.read(),
-        proxy=find_proxy(server),
-    )
+    try:
+        ca, token = (account / "ca.crt").read_text(), find_token.read()
+    except OSError as error:
+        raise ValueError(
+            f"{error.filename}: {error.strerror}: the pod needs the token of its service account "
+            "(automountServiceAccountToken)"
+        ) from error
+    access = Access(server=server, ca=ca, token=token, proxy=find_proxy(server))
     return Login(access=access, find_token=find_token)
 
 

@@ -23,6 +23,8 @@ CLUSTER_FIELDS = frozenset(
         "insecure-skip-tls-verify",
         "tls-server-name",
         "proxy-url",
+        # Notes of the program that wrote the file, such as minikube.
+        "extensions",
     }
 )
 USER_FIELDS = frozenset(
@@ -31,8 +33,10 @@ USER_FIELDS = frozenset(
 
 
 def read_kubeconfig(path: str) -> Access | None:
-    """The access of its current context; None if it uses other fields or is invalid: then the
-    client reports the error.
+    """The access of its current context; None if it uses other fields or is invalid.
+
+    Raises:
+        OSError: the file, or one that it names, cannot be read.
     """
     if os.pathsep in path:
         return None
@@ -44,7 +48,7 @@ def read_kubeconfig(path: str) -> Access | None:
         if not CLUSTER_FIELDS.issuperset(cluster) or not USER_FIELDS.issuperset(user):
             return None
         return _access(cluster, user, Path(path).parent)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+    except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         return None
 
 
