@@ -213,26 +213,6 @@ def test_a_job_that_is_being_deleted_starts_nothing() -> None:
     assert cluster.writes == []
 
 
-def test_a_name_still_used_by_an_earlier_job_is_waited_for() -> None:
-    cluster = FakeCluster(a_job_body())
-    cluster.objects["Job", "balloon-1"] = {
-        "metadata": {
-            "name": "balloon-1",
-            "uid": "x",
-            "ownerReferences": [{"uid": "earlier", "controller": True}],
-        }
-    }
-    settle(cluster)
-
-    assert cluster.status["phase"] == "Pending"
-    assert "is taken" in cluster.status["conditions"][-1]["message"]
-    assert "attempts" not in cluster.status
-
-    del cluster.objects["Job", "balloon-1"]
-    settle(cluster)
-    assert cluster.status["attempt"] == 1
-
-
 def test_a_child_that_cannot_be_created_again_for_waiting_pods_is_reported() -> None:
     cluster = FakeCluster(a_job_body())
     settle(cluster)
@@ -244,36 +224,6 @@ def test_a_child_that_cannot_be_created_again_for_waiting_pods_is_reported() -> 
 
     assert cluster.status["phase"] == "Starting"
     assert "is taken" in cluster.status["conditions"][-1]["message"]
-
-
-def test_pods_of_an_earlier_job_may_save_first() -> None:
-    cluster = FakeCluster(a_job_body())
-    cluster.objects["Pod", "old"] = a_pod(owner="earlier", name="old")
-
-    settle(cluster)
-
-    assert cluster.training_jobs() == []
-    assert "old" in cluster.status["conditions"][-1]["message"]
-
-
-def test_a_job_made_again_waits_until_the_last_attempt_of_the_deleted_one_is_deleted() -> None:
-    """The Job controller may still create its pod: two trainers would write the same run."""
-    cluster = FakeCluster(a_job_body(uid="uid-of-deleted"))
-    settle(cluster)
-    earlier = cluster.objects.pop(("Job", "balloon-1"))
-    earlier["metadata"]["name"] = "balloon-2"
-    cluster.objects = {("Job", "balloon-2"): earlier}
-    cluster.job = a_job_body()
-
-    settle(cluster)
-
-    assert len(cluster.training_jobs()) == 1
-    message = cluster.status["conditions"][-1]["message"]
-    assert message == "waiting for earlier pods to save a checkpoint and exit: Job balloon-2"
-
-    del cluster.objects["Job", "balloon-2"]
-    settle(cluster)
-    assert cluster.status["attempt"] == 1
 
 
 def test_a_stale_view_of_a_job_starts_nothing() -> None:

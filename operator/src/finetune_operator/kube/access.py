@@ -71,7 +71,7 @@ async def log_in(kubeconfig: str | None) -> Login:
     """Logs in to the cluster of this kubeconfig, or to the one that this pod runs in.
 
     Raises:
-        ValueError: neither exists, or the kubeconfig is invalid; the message tells a user why.
+        ValueError: neither exists, or the kubeconfig is invalid or unreadable.
     """
     if kubeconfig is None:
         return log_in_as_pod()

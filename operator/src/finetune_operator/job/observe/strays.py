@@ -3,7 +3,8 @@
 
 A restored backup has no owner references, and `kubectl delete --cascade=orphan` removes them. The
 job of a stray is unknown, and another copy of that job may run. So strays are ended, and the job's
-next attempt resumes from their checkpoint.
+next attempt resumes from their checkpoint. The Jobs of a deleted job of the same name are deleted
+by the garbage collector: the next attempt waits until they create no more pods.
 """
 
 from collections.abc import Iterable
