@@ -2,11 +2,12 @@
 """Seconds from `kubectl apply` to the artifact in the bucket: a FineTuneJob, and a plain batch Job
 that runs `trl sft` with the same config.
 
-    python tests/benchmarks/apply_to_artifact.py [ROUNDS]
+    python tests/benchmarks/apply_to_artifact.py [ROUNDS [STEPS]]
 
 On a cluster of this machine, in turns (A B B A ...). The plain Job has the same image, fetches the
-same model and data, and uploads what `trl sft` saved; it checks and verifies nothing. Prints the
-rows of docs/contributing/benchmarks.md: medians, by phase.
+same model and data, and uploads what `trl sft` saved; it checks and verifies nothing. With one
+step, the training's row is the time to the first step and to its saved adapter. Prints the rows of
+docs/contributing/benchmarks.md: medians, by phase.
 """
 
 import json
@@ -25,7 +26,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from cluster import installation
 from cluster.jobs import Jobs, a_short_job
 
-STEPS = 24
 SECONDS = 600
 SCRIPT = Path(__file__).with_name("plain_sft.py")
 
@@ -45,14 +45,14 @@ PHASES = {
     "apply until the process in the pod runs": ("apply", "Fetching"),
     "fetching model and data": ("Fetching", "Checking"),
     "checks before the training": ("Checking", "Training"),
-    f"training: imports, data, {STEPS} steps, saving; verification": ("Training", "Publishing"),
+    "training: imports, data, steps, saving; verification": ("Training", "Publishing"),
     "report and upload": ("Publishing", "published"),
     "artifact in the bucket until `kubectl wait` returns": ("published", "end"),
     "total": ("apply", "end"),
 }
 
 
-def main(rounds: int) -> None:
+def main(rounds: int, steps: int) -> None:
     ours: list[Marks] = []
     plain: list[Marks] = []
     with installation.install() as installed:
@@ -61,8 +61,9 @@ def main(rounds: int) -> None:
         for turn in range(rounds):
             sides = [(ours, a_fine_tune_job), (plain, a_plain_job)]
             for seen, run in sides if turn % 2 == 0 else reversed(sides):
-                seen.append(run(jobs, f"{run.__name__.replace('_', '-')}-{turn}"))
+                seen.append(run(jobs, f"{run.__name__.replace('_', '-')}-{turn}", steps))
                 print(seen[-1], file=sys.stderr)
+    print(f"{rounds} rounds of {steps} steps, medians")
     print("| seconds | FineTuneJob | plain Job |\n| --- | --- | --- |")
     for what, (begin, end) in PHASES.items():
         medians = [
@@ -71,18 +72,18 @@ def main(rounds: int) -> None:
         print(f"| {what} | {medians[0]:.1f} | {medians[1]:.1f} |")
 
 
-def the_same_job(name: str) -> dict[str, Any]:
+def the_same_job(name: str, steps: int) -> dict[str, Any]:
     return a_short_job(
-        name, steps=STEPS, dataset_name="s3://datasets/windrose", use_cpu=True, bf16=False
+        name, steps=steps, dataset_name="s3://datasets/windrose", use_cpu=True, bf16=False
     )
 
 
-def a_fine_tune_job(jobs: Jobs, name: str) -> Marks:
-    return timed(jobs, the_same_job(name), "finetunejob", f"finetune.dev/job={name}")
+def a_fine_tune_job(jobs: Jobs, name: str, steps: int) -> Marks:
+    return timed(jobs, the_same_job(name, steps), "finetunejob", f"finetune.dev/job={name}")
 
 
-def a_plain_job(jobs: Jobs, name: str) -> Marks:
-    spec = the_same_job(name)["spec"]
+def a_plain_job(jobs: Jobs, name: str, steps: int) -> Marks:
+    spec = the_same_job(name, steps)["spec"]
     config = json.dumps({**spec["config"], "report_to": "none"})
     container = {
         "name": "trainer",
@@ -144,4 +145,5 @@ def timed(jobs: Jobs, resource: dict[str, Any], kind: str, selector: str) -> Mar
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4)
+    given = [int(argument) for argument in sys.argv[1:]]
+    main(*given, *(4, 24)[len(given) :])

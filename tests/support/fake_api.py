@@ -53,15 +53,19 @@ class FakeApi(KubeApi):
         namespace: str | None = None,
         *,
         field_selector: str = "",
-        metadata_only: bool = False,
     ) -> AsyncGenerator[Body, None]:
         self._note(f"list {resource.plural}")
         if resource in self.fail_list:
             raise self.fail_list[resource]
         for (kind, place, _), found in list(self.objects.items()):
             if kind == resource and namespace in (None, place):
-                kept = {"metadata": found["metadata"]} if metadata_only else found
-                yield copy.deepcopy(kept)
+                yield copy.deepcopy(found)
+
+    async def list_uids(
+        self, resource: Resource, selector: str, namespace: str | None = None
+    ) -> AsyncGenerator[str, None]:
+        async for found in self.list_all(resource, selector, namespace):
+            yield found["metadata"]["uid"]
 
     async def create(self, resource: Resource, body: Body) -> Body:
         self._note(f"create {resource.plural}")

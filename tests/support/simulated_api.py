@@ -95,10 +95,15 @@ class SimulatedApi(KubeApi):
         namespace: str | None = None,
         *,
         field_selector: str = "",
-        metadata_only: bool = False,
     ) -> AsyncIterator[Body]:
         for found in self._etcd.all(resource):
-            yield copy.deepcopy({"metadata": found["metadata"]} if metadata_only else found)
+            yield copy.deepcopy(found)
+
+    async def list_uids(
+        self, resource: Resource, selector: str, namespace: str | None = None
+    ) -> AsyncIterator[str]:
+        for found in self._etcd.all(resource):
+            yield found["metadata"]["uid"]
 
     async def create(self, resource: Resource, body: Body) -> Body:
         def carry_out() -> Any:

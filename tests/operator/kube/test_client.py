@@ -70,7 +70,7 @@ def test_a_fenced_api_reads_always_and_writes_only_when_allowed(kubeconfig: str)
     asyncio.run(scene())
 
 
-def test_a_list_of_metadata_requests_only_metadata() -> None:
+def test_a_list_of_uids_requests_only_metadata() -> None:
     asked: list[str] = []
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -81,8 +81,7 @@ def test_a_list_of_metadata_requests_only_metadata() -> None:
 
     async def scene(server: str) -> None:
         api = KubeApi(a_login(server))
-        listed = [it async for it in api.list_all(FINETUNE_JOBS, "", metadata_only=True)]
-        assert listed == [{"metadata": {"uid": "uid-1"}}, {"metadata": {"uid": "uid-2"}}]
+        assert [it async for it in api.list_uids(FINETUNE_JOBS, "")] == ["uid-1", "uid-2"]
         assert [it async for it in api.list_all(FINETUNE_JOBS, "")]
         await api.close()
 

@@ -5,6 +5,7 @@ import asyncio
 import json
 import random
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from finetune_operator.kube.pages import (
     parse_event,
     parse_object,
     parse_page,
+    parse_uids,
 )
 from finetune_operator.objects.large import (
     LARGE_BYTES,
@@ -161,10 +163,34 @@ def test_a_large_answer_that_is_not_a_list_is_read_too(answer: dict[str, Any]) -
     assert parse_page(json.dumps(answer).encode()) == answer
 
 
-def test_an_empty_list_of_metadata_has_no_items() -> None:
-    page = parse_page(b'{"kind":"PartialObjectMetadataList","metadata":{},"items":null}')
+@pytest.mark.parametrize("parse", [parse_page, parse_uids])
+def test_an_empty_list_of_metadata_has_no_items(parse: Callable[[bytes], dict[str, Any]]) -> None:
+    page = parse(b'{"kind":"PartialObjectMetadataList","metadata":{},"items":null}')
 
     assert page["items"] == []
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_all_uids_of_a_list_are_found_in_any_form_of_its_json(
+    is_last: bool, separators: tuple[str, str]
+) -> None:
+    hostile = {"annotations": {"a": '"uid":"forged"', "b": "]}"}, "uid": "second"}
+    items = [{"metadata": {"name": "a", "uid": "first"}}, {"metadata": hostile}]
+    rest = {"kind": "PartialObjectMetadataList", "metadata": {"continue": "more"}}
+    page = {**rest, "items": items} if is_last else {"items": items, **rest}
+
+    parsed = parse_uids(json.dumps(page, separators=separators).encode() + b"\n")
+
+    assert parsed["items"] == ["first", "second"]
+    assert parsed["metadata"] == {"continue": "more"}
+
+
+def test_a_truncated_list_of_uids_is_a_value_error() -> None:
+    text = b'{"metadata":{},"items":[{"metadata":{"uid":"a"}},{"metadata":{"uid":"b"'
+
+    with pytest.raises(ValueError, match=r"."):
+        parse_uids(text)
 
 
 def test_a_truncated_page_is_a_value_error() -> None:

@@ -23,6 +23,7 @@ from finetune_operator.kube.pages import (
     next_limit,
     parse_object,
     parse_page,
+    parse_uids,
 )
 from finetune_operator.objects.large import as_kept
 from finetune_operator.objects.names import OPERATOR, Resource
@@ -88,12 +89,32 @@ class KubeApi:
         namespace: str | None = None,
         *,
         field_selector: str = "",
-        metadata_only: bool = False,
     ) -> AsyncGenerator[Body, None]:
         """The objects of one namespace or of all, page by page."""
-        accept = JSON_METADATA if metadata_only else JSON
-        selectors = {"labelSelector": selector, "fieldSelector": field_selector}
-        limit, most_items, query = FIRST_PAGE, LARGEST_PAGE, dict(selectors)
+        query = {"labelSelector": selector, "fieldSelector": field_selector}
+        async for items in self._pages(resource, namespace, query, JSON, parse_page):
+            for item in items:
+                yield as_kept(item)
+
+    async def list_uids(
+        self, resource: Resource, selector: str, namespace: str | None = None
+    ) -> AsyncGenerator[str, None]:
+        """The uids of these objects, and some uids of other objects (`parse_uids`)."""
+        query = {"labelSelector": selector}
+        async for uids in self._pages(resource, namespace, query, JSON_METADATA, parse_uids):
+            for uid in uids:
+                yield uid
+
+    async def _pages(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        query: dict[str, str],
+        accept: str,
+        parse: Callable[[bytes], dict[str, Any]],
+    ) -> AsyncGenerator[list[Any], None]:
+        """The items of each page of a list."""
+        limit, most_items = FIRST_PAGE, LARGEST_PAGE
         while True:
             path = f"{resource.path(namespace)}?{urlencode({'limit': str(limit), **query})}"
             most = MOST_PAGE_BYTES if limit > 1 else None
@@ -103,14 +124,12 @@ class KubeApi:
                 # More objects of this size may follow: the pages of this list stay small.
                 limit = most_items = max(1, limit // 4)
                 continue
-            page = parse_page(content)
+            page = parse(content)
             limit = min(next_limit(limit, len(content), len(page["items"])), most_items)
-            token = page["metadata"].get("continue")
-            for item in page.pop("items"):
-                yield as_kept(item)
-            if not token:
+            yield page.pop("items")
+            if not (token := page["metadata"].get("continue")):
                 return
-            query["continue"] = token
+            query = {**query, "continue": token}
 
     async def create(self, resource: Resource, body: Body) -> Body:
         namespace = body["metadata"].get("namespace")

@@ -21,6 +21,8 @@ LARGEST_PAGE = 500
 _AIM_BYTES = MOST_PAGE_BYTES // 4
 
 _ITEMS = re.compile(r'"items"\s*:\s*\[')
+_ITEMS_IN_BYTES = re.compile(_ITEMS.pattern.encode())
+_UID = re.compile(rb'"uid"\s*:\s*"([^"]*)"')
 _BETWEEN = re.compile(r"[\s,]*")
 _DECODER = json.JSONDecoder()
 
@@ -62,6 +64,25 @@ def parse_page(content: bytes) -> dict[str, Any]:
         at = _skip(text, end)
     page = json.loads(text[: begin.end()] + text[at:])
     return {**page, "items": items}
+
+
+def parse_uids(content: bytes) -> dict[str, Any]:
+    """A list with uids instead of its items: theirs, and all others in them, such as their owners'.
+
+    Items are not parsed, because that takes ten times as long: most of their metadata is about
+    managed fields. A quote within a JSON string is escaped, so only a key is found.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    begin = _ITEMS_IN_BYTES.search(content)
+    before = content[: begin.end()] if begin is not None else b""
+    if b'"metadata"' in before and content[-8:].rstrip().endswith(b"]}"):
+        page: dict[str, Any] = json.loads(before + b"]}")
+        return {**page, "items": [it.decode() for it in _UID.findall(content, len(before))]}
+    # In another order or form than the API server's.
+    page = parse_page(content)
+    return {**page, "items": [item["metadata"]["uid"] for item in page["items"]]}
 
 
 def parse_event(line: bytes) -> dict[str, Any]:

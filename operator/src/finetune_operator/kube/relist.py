@@ -4,20 +4,23 @@
 After a watch had to restart (410 Gone), objects deleted meanwhile are never reported as deleted.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TypeVar
 
 from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError, KubeApi
-from finetune_operator.objects.names import Key
+from finetune_operator.objects.names import Key, Resource
 from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry import metrics
 from finetune_operator.telemetry.logs import say_error
+
+Listed = TypeVar("Listed")
 
 
 async def fill_cache(api: KubeApi, cache: ObjectCache, namespaces: Sequence[str] = ()) -> None:
     """Runs before the watches begin: later they are newer than a list. No namespaces: all."""
     for kind in Kind:
-        async for body in _list(api, kind, namespaces):
+        async for body in _list(api.list_all, kind, namespaces):
             try:
                 cache.remember(kind, body)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is one object
@@ -40,8 +43,8 @@ async def forget_vanished(
     for kind in Kind:
         # Objects created from here on may be missing in the list and are not affected.
         known = {body["metadata"]["uid"]: body for body in cache.present(kind)}
-        async for body in _list(api, kind, namespaces, metadata_only=True):
-            known.pop(body["metadata"]["uid"], None)
+        async for uid in _list(api.list_uids, kind, namespaces):
+            known.pop(uid, None)
         # With the version that was known: objects that changed during the list exist.
         concerned |= {cache.forget(kind, body) for body in known.values()}
     return concerned
@@ -64,14 +67,14 @@ async def is_defined(api: KubeApi, kind: Kind, namespaces: Sequence[str] = ()) -
 
 
 async def _list(
-    api: KubeApi, kind: Kind, namespaces: Sequence[str], *, metadata_only: bool = False
-) -> AsyncIterator[Body]:
-    resource, selector = kind.resource, kind.selector
+    list_: Callable[[Resource, str, str | None], AsyncIterator[Listed]],
+    kind: Kind,
+    namespaces: Sequence[str],
+) -> AsyncIterator[Listed]:
     try:
         for namespace in namespaces or (None,):
-            listed = api.list_all(resource, selector, namespace, metadata_only=metadata_only)
-            async for body in listed:
-                yield body
+            async for listed in list_(kind.resource, kind.selector, namespace):
+                yield listed
     except ApiError as error:
         # Jobs must not wait for an upgrade that has not installed the CRD of schedules yet.
         if kind is not Kind.SCHEDULE or error.status != 404:
