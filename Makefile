@@ -241,7 +241,7 @@ cluster-down: setup ## remove that cluster
 soak: setup ## the long forms of the fault tests
 	$(BIN)/pytest -m soak --capture=no --timeout=3600
 
-bench: setup ## measure, and print the rows of docs/contributing/benchmarks.md
+bench: setup ## measure, and print the most important rows of docs/contributing/benchmarks.md
 	$(BIN)/python tests/benchmarks/config_check.py
 	$(BIN)/python tests/benchmarks/command_start.py
 	$(BIN)/python tests/benchmarks/operator_load.py

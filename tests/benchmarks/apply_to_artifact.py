@@ -63,7 +63,7 @@ def main(rounds: int, steps: int) -> None:
             for seen, run in sides if turn % 2 == 0 else reversed(sides):
                 seen.append(run(jobs, f"{run.__name__.replace('_', '-')}-{turn}", steps))
                 print(seen[-1], file=sys.stderr)
-    print(f"{rounds} rounds of {steps} steps, medians")
+    print(f"medians of rounds: {rounds}, steps: {steps}")
     print("| seconds | FineTuneJob | plain Job |\n| --- | --- | --- |")
     for what, (begin, end) in PHASES.items():
         medians = [

@@ -37,7 +37,8 @@ from support.factories import NOW, SETTINGS, a_good_outcome, an_attempt
 
 PORT = 18083
 FINETUNE_JOBS = "/apis/finetune.dev/v1alpha1/namespaces/default/finetunejobs"
-QUIET_SECONDS = 30
+QUIET_SECONDS = 330
+"""Longer than the interval at which each replica lists all objects, and than a watch lasts."""
 BUSY_SHARE = 0.05
 """Share of a core: an operator that uses less is idle, unless the machine is too busy to give it
 more: measure on an idle machine.
@@ -58,16 +59,19 @@ def main(count: int) -> None:
             for port in (PORT, PORT + 1)
         )
         try:
-            _measure(cluster, operator, count)
+            restarted = _measure_starts(cluster, operator, count)
             _start(other, PORT + 1)
             print(f"| CPU time of a follower's start | {cpu_seconds(other.pid):.1f} s |")
-            _measure_both(operator, other)
+            _measure_rest(cluster, operator, other)
+            writes = _status_writes(cluster, restarted)
+            print(f"| status writes after a restart, and at rest | {writes} |")
         finally:
             operator.end()
             other.end()
 
 
-def _measure(cluster: Cluster, operator: OperatorProcess, count: int) -> None:
+def _measure_starts(cluster: Cluster, operator: OperatorProcess, count: int) -> int:
+    """Returns the number of audit events before the second start."""
     before, begin = len(cluster.audit()), time.monotonic()
     first_ready, _ = _start(operator)
     _wait_until(lambda: _phases(cluster) == {"Succeeded", "Suspended", "Starting"}, seconds=900)
@@ -77,26 +81,20 @@ def _measure(cluster: Cluster, operator: OperatorProcess, count: int) -> None:
     cluster.kubectl("delete", "lease", "-n", "finetune-system", "--all")
     before = len(cluster.audit())
     ready, rest = _start(operator)
-    requests = len(cluster.audit())
     start_cpu = cpu_seconds(operator.pid)
-    (share,) = _shares_at_rest(operator)
-    asked = Counter(map(_name, cluster.audit()[requests:]))
     print(f"{count} jobs: half finished, a quarter suspended, a quarter with a Job without a pod")
-    print(f"everybody's requests in {QUIET_SECONDS} s of rest: {dict(asked)}", file=sys.stderr)
-    print(f"| RSS | {resident_mebibytes(operator.pid):.0f} MiB |")
-    print(f"| CPU at rest, of one core | {share:.1%} |")
     print(f"| start until ready / until each job was looked at | {ready:.1f} / {rest:.1f} s |")
     print(f"| CPU time of this start | {start_cpu:.1f} s |")
     print(f"| the same where half are new to it | {first_ready:.1f} / {first_rest:.1f} s |")
     print(f"| status writes for each that is new | {writes / (count // 2):.2f} |")
-    print(
-        f"| status writes after a restart, and in half a minute of rest | "
-        f"{_status_writes(cluster, before)} |"
-    )
+    return before
 
 
-def _measure_both(leader: OperatorProcess, follower: OperatorProcess) -> None:
+def _measure_rest(cluster: Cluster, leader: OperatorProcess, follower: OperatorProcess) -> None:
+    requests = len(cluster.audit())
     shares = _shares_at_rest(leader, follower)
+    asked = Counter(map(_name, cluster.audit()[requests:]))
+    print(f"requests in {QUIET_SECONDS} s at rest: {dict(asked)}", file=sys.stderr)
     memory = [resident_mebibytes(each.pid) for each in (leader, follower)]
     print(f"| CPU at rest, leader / follower | {shares[0]:.1%} / {shares[1]:.1%} |")
     print(f"| RSS, leader / follower | {memory[0]:.0f} / {memory[1]:.0f} MiB |")
