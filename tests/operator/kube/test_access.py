@@ -262,6 +262,7 @@ def test_a_certificate_kubeconfig_is_read_as_the_kubernetes_client_reads_it(
     for user in (inside, beside, {"token": "secret"}, {}):
         for authority in (
             {"certificate-authority-data": encoded["crt"]},
+            {},
             {"extensions": [{"name": "cluster_info", "extension": {"provider": "minikube"}}]},
         ):
             path = a_kubeconfig(tmp_path, "https://api.invalid:6443/", user=user, **authority)
