@@ -147,12 +147,14 @@ def check_foreign_scheduler_options(config: Reading, context: Context) -> Iterat
     taken = _SCHEDULER_TAKES.get(scheduler)
     if taken is None:
         return
+    # A tenant may write thousands of keys.
+    name = config.name("lr_scheduler_kwargs")
+    refusal = f"not an option of lr_scheduler_type: {quoted(scheduler)}"
     for key in config.mapping("lr_scheduler_kwargs"):
         if key not in (*taken, *_ALWAYS_TAKEN):
             yield Problem(
-                path=f"{config.name('lr_scheduler_kwargs')}.{key}",
-                message=f"not an option of lr_scheduler_type: {quoted(scheduler)}"
-                f"{did_you_mean(key, taken) or _who_takes(key)}",
+                path=f"{name}.{key}",
+                message=f"{refusal}{did_you_mean(key, taken) or _who_takes(key)}",
             )
 
 
