@@ -216,6 +216,26 @@ def test_selected_jobs_can_be_compared_by_keyboard_only(tab: Tab) -> None:
         expect(page.get_by_role("checkbox", name="Compare balloon", exact=True)).to_be_checked()
 
 
+@pytest.mark.parametrize("pressed", ["Space", "the mouse"])
+def test_a_refresh_during_a_press_does_not_lose_it(
+    tab: Tab, api: FakeJobsApi, pressed: str
+) -> None:
+    with tab() as page:
+        checkbox = page.get_by_role("checkbox", name="Compare balloon", exact=True)
+        checkbox.focus()
+        checkbox.hover()
+        with page.expect_event("requestfinished"):
+            page.keyboard.down("Space") if pressed == "Space" else page.mouse.down()
+            api.put(a_job("answers-2"))
+        # The page has dealt with the refresh when a later request is answered.
+        page.evaluate("fetch('.').then((answer) => answer.text())")
+        page.keyboard.up("Space") if pressed == "Space" else page.mouse.up()
+
+        expect(page.locator("#ticked")).to_contain_text("1 job ticked")
+        expect(checkbox).to_be_checked()
+        expect(page.get_by_role("status")).to_have_text("Jobs: 11 jobs")
+
+
 def test_a_selection_survives_filtering_and_refreshing(tab: Tab, api: FakeJobsApi) -> None:
     with tab() as page:
         page.get_by_role("checkbox", name="Compare balloon", exact=True).check()

@@ -30,7 +30,8 @@ TIMEOUT = ClientTimeout(total=30)
 FILES: Final = {
     "page.css": "text/css",
     **dict.fromkeys(
-        ("page.js", "answers.js", "redraw.js", "sign-in.js", "token.js"), "text/javascript"
+        ("page.js", "answers.js", "press.js", "redraw.js", "sign-in.js", "token.js"),
+        "text/javascript",
     ),
 }
 """The files by path, with their content type."""

@@ -3,6 +3,7 @@
 // that the server renders without this script, too, where a proxy adds the token.
 
 import { Refused, read } from "./answers.js";
+import { untilReleased } from "./press.js";
 import { redraw, showTimes } from "./redraw.js";
 import { askForToken } from "./sign-in.js";
 import { token } from "./token.js";
@@ -40,6 +41,7 @@ async function show({ isDrawn = false } = {}) {
 async function readOnce(signal) {
   try {
     const { main, title } = await read(`./${location.search}`, signal);
+    await untilReleased();
     if (signal.aborted) {
       return false;
     }
