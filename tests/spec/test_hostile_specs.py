@@ -85,6 +85,14 @@ def test_no_key_is_slow_or_fails_with_any_content(name: str) -> None:
 
 
 MAPPINGS = ("model_init_kwargs", "lr_scheduler_kwargs", "dataset_kwargs", "dataset_columns")
+OBJECTS = (*MAPPINGS, "gradient_checkpointing_kwargs", "accelerate_config", "fsdp_config")
+
+
+@pytest.mark.parametrize("key", OBJECTS)
+def test_thousands_of_unknown_options_in_an_object_take_little_time(key: str) -> None:
+    refuses(key, {**CONFIG, key: VALUES["5,000 keys"]}, "5,000 keys")
+
+
 TEXTS = (*MAPPINGS, "lora_target_modules", "metric_fn", "fsdp", "debug", "attn_implementation")
 TEXTS += ("prompt_template", "optim_args", "dataset_train_split", "chat_template_path")
 

@@ -53,7 +53,7 @@ VALUE_TABLE = (
 RULE_TABLE = RULES + ADVICE
 
 MOST_PROBLEMS = 200
-"""The keys of a config, before its rules are applied."""
+"""Of all keys before the rules, of one key, and of one rule."""
 
 
 def parse_config(
@@ -129,6 +129,6 @@ def _say(
     rule: Callable[[Reading, Context], Iterator[Problem]], reading: Reading, context: Context
 ) -> tuple[Problem, ...]:
     try:
-        return tuple(rule(reading, context))
+        return tuple(islice(rule(reading, context), MOST_PROBLEMS))
     except UnreadableValue:
         return ()

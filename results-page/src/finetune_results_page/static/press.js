@@ -14,7 +14,7 @@ function release() {
 for (const start of ["keydown", "pointerdown"]) {
   window.addEventListener(start, () => (pressed = true), true);
 }
-// A window that loses the focus during a press may not be told of its release.
+// A window that loses the focus during a press may get no event of its release.
 for (const end of ["keyup", "pointerup", "pointercancel", "blur"]) {
   window.addEventListener(end, release, true);
 }
