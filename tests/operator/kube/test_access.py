@@ -312,6 +312,17 @@ def test_a_kubeconfig_without_its_files_is_refused_with_the_missing_one(tmp_path
             asyncio.run(log_in(asked))
 
 
+def test_a_kubeconfig_may_be_named_from_the_home_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No shell expands the variable of an env file."""
+    a_certificate(tmp_path)
+    path = a_kubeconfig(tmp_path, "https://api.invalid", **{"certificate-authority": "tls.crt"})
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert read_kubeconfig(f"~/{Path(path).name}") == read_kubeconfig(path) is not None
+
+
 def test_an_invalid_kubeconfig_is_refused_with_the_clients_message(tmp_path: Path) -> None:
     path = tmp_path / "kubeconfig"
     path.write_text("contexts: []")

@@ -53,7 +53,7 @@ VALUE_TABLE = (
 RULE_TABLE = RULES + ADVICE
 
 MOST_PROBLEMS = 200
-"""Of all keys before the rules, of one key, and of one rule."""
+"""The most that are reported for all keys before the rules, for one key, and for one rule."""
 
 
 def parse_config(

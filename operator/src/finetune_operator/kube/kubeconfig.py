@@ -41,13 +41,14 @@ def read_kubeconfig(path: str) -> Access | None:
     if os.pathsep in path:
         return None
     try:
-        config = yaml.safe_load(Path(path).read_text())
+        file = Path(path).expanduser()
+        config = yaml.safe_load(file.read_text())
         context = _named(config["contexts"], config["current-context"])["context"]
         cluster = _named(config["clusters"], context["cluster"])["cluster"]
         user = _named(config["users"], context["user"]).get("user") or {}
         if not CLUSTER_FIELDS.issuperset(cluster) or not USER_FIELDS.issuperset(user):
             return None
-        return _access(cluster, user, Path(path).parent)
+        return _access(cluster, user, file.parent)
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         return None
 

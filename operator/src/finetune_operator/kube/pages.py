@@ -73,7 +73,7 @@ def parse_uids(content: bytes) -> dict[str, Any]:
     managed fields. A quote within a JSON string is escaped, so only a key is found.
 
     Raises:
-        ValueError: it is not JSON.
+        ValueError: the list's own fields are not JSON, or it does not end as a list does.
     """
     begin = _ITEMS_IN_BYTES.search(content)
     before = content[: begin.end()] if begin is not None else b""

@@ -1,26 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a user presses a key or a button right now. A browser drops the press of an element that is
+// Waits until no key, button or finger is pressed. A browser drops the press of an element that is
 // replaced before the release: a tick or a click would be lost.
 
-let pressed = false;
-const waiting = [];
+// A release may be missing: a menu or dialog of the system can take it.
+const LONGEST_MS = 10_000;
+// The click of a tap comes after the release, as an event of its own.
+const CLICK_MS = 100;
+const PAUSE_MS = 20;
 
-function release() {
-  pressed = false;
-  // The release itself comes first: what it does decides what is read next.
-  setTimeout(() => waiting.splice(0).forEach((resolve) => resolve()));
+const ends = new Map();
+
+function wait(milliseconds) {
+  return ({ code, pointerId }) => ends.set(code ?? pointerId, performance.now() + milliseconds);
 }
 
-for (const start of ["keydown", "pointerdown"]) {
-  window.addEventListener(start, () => (pressed = true), true);
+for (const press of ["keydown", "pointerdown"]) {
+  window.addEventListener(press, wait(LONGEST_MS), true);
 }
-// A window that loses the focus during a press may get no event of its release.
-for (const end of ["keyup", "pointerup", "pointercancel", "blur"]) {
-  window.addEventListener(end, release, true);
+for (const release of ["keyup", "pointerup", "pointercancel"]) {
+  window.addEventListener(release, wait(CLICK_MS), true);
 }
 
 export async function untilReleased() {
-  while (pressed) {
-    await new Promise((resolve) => waiting.push(resolve));
+  while (Math.max(0, ...ends.values()) > performance.now()) {
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   }
+  ends.clear();
 }

@@ -115,8 +115,8 @@ class Observed:
     held: Held | None = None
     """The Job of an ended attempt that still has pods."""
     lingering_pods: tuple[str, ...] = ()
-    """Pods of ended attempts, or of an earlier job of this name, that still run; and Jobs without
-    an owner or with that earlier one, which must be deleted first.
+    """Pods of ended attempts, or of an earlier job of this name, that still run; Jobs without an
+    owner; and Jobs of that earlier job that may still create pods.
     """
 
     @property

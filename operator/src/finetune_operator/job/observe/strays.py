@@ -41,10 +41,11 @@ def find_strays(training_jobs: Iterable[Body], pods: Iterable[Body]) -> Strays:
 
 
 def names_of_others(training_jobs: Iterable[Body], owner: str) -> tuple[str, ...]:
-    """Jobs that must be deleted, with their pods, before an attempt of this owner may start.
+    """Jobs that delay an attempt of this owner (a uid).
 
-    Those of a deleted job of the same name are left to the garbage collector; until it deletes such
-    a Job, the Job controller may create its pods.
+    Those without an owner must be deleted first. Those of a deleted job of the same name are left
+    to the garbage collector; until they have ended or are being deleted, the Job controller may
+    create their pods.
     """
     others = (it for it in training_jobs if is_stray(it) or _may_run_for_another(it, owner))
     return tuple(sorted(f"Job {it['metadata']['name']}" for it in others))

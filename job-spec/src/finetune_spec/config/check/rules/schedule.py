@@ -147,7 +147,7 @@ def check_foreign_scheduler_options(config: Reading, context: Context) -> Iterat
     taken = _SCHEDULER_TAKES.get(scheduler)
     if taken is None:
         return
-    # A tenant may write thousands of keys.
+    # Rendered once: a tenant may write thousands of keys.
     name = config.name("lr_scheduler_kwargs")
     refusal = f"not an option of lr_scheduler_type: {quoted(scheduler)}"
     for key in config.mapping("lr_scheduler_kwargs"):
