@@ -112,6 +112,7 @@ function signIn(why) {
 }
 
 function go(address, { replaces = false } = {}) {
+  clearTimeout(typing);
   history[replaces ? "replaceState" : "pushState"](null, "", `./${address}`);
   show();
 }
@@ -160,7 +161,6 @@ document.addEventListener("click", (event) => {
 document.addEventListener("submit", (event) => {
   if (event.target.method === "get") {
     event.preventDefault();
-    clearTimeout(typing);
     go(addressOf(event.target, event.submitter));
   }
 });
@@ -181,7 +181,10 @@ at("leave").addEventListener("click", () => {
 });
 // Nobody looks: nothing is read.
 document.addEventListener("visibilitychange", () => (document.hidden ? reading.abort() : show()));
-window.addEventListener("popstate", () => leaveHash() || show());
+window.addEventListener("popstate", () => {
+  clearTimeout(typing);
+  leaveHash() || show();
+});
 window.addEventListener("hashchange", () => leaveHash() && show());
 
 document.documentElement.classList.add("scripted");
