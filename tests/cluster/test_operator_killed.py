@@ -18,6 +18,7 @@ from cluster.deadly_api import deadly_api
 from cluster.installation import Installation
 from cluster.jobs import Jobs, a_short_job
 from testbed import images
+from testbed.ports import free_ports
 
 pytestmark = pytest.mark.cluster
 
@@ -80,10 +81,11 @@ class RestartedOperator:
             self.kill()
 
     def _keep_running(self, kubeconfig: Path, ended: threading.Event) -> None:
+        (port,) = free_ports(1)
         environment = os.environ | {
             "KUBECONFIG": str(kubeconfig),
             "TRAINER_IMAGE": images.TRAINER.tag,
-            "PORT": "18080",
+            "PORT": str(port),
             "LISTEN_ADDRESS": "127.0.0.1",
             "PROGRESS_URL": "http://finetune-operator.finetune-system.svc:8080",
         }

@@ -20,6 +20,7 @@ from cluster.jobs import until
 from cluster.operator_process import OperatorProcess
 from testbed import requirements
 from testbed.cluster import Cluster
+from testbed.ports import free_ports
 
 pytestmark = [pytest.mark.cluster, pytest.mark.own_cluster, pytest.mark.long]
 
@@ -41,7 +42,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def replicas(cluster: Cluster, tmp_path: Path) -> Iterator[list[OperatorProcess]]:
-    ports = enumerate((18081, 18082))
+    ports = enumerate(free_ports(2))
     made = [OperatorProcess(f"storm-{n}", cluster.kubeconfig, port, tmp_path) for n, port in ports]
     try:
         for replica in made:
