@@ -65,6 +65,7 @@ class Write:
     replica: str
     method: str
     resource: str
+    namespace: str
     name: str
     status: int
     sent: float
@@ -168,15 +169,16 @@ class FaultyWay(Way):
         return None if fault is Fault.CONFLICT and method == "GET" else fault
 
     def _note(self, request: web.Request, body: bytes, status: int, sent: float) -> None:
-        resource, _ = resource_of(request.path)
+        resource, subresource = resource_of(request.path)
         content = json.loads(body or b"{}")
         is_lease = resource == "leases"
-        parts = request.path.rstrip("/").split("/")
+        parts = request.path.removesuffix(f"/{subresource}").rstrip("/").split("/")
         self._audit.append(
             Write(
                 replica=self._replica,
                 method=request.method,
                 resource=resource,
+                namespace=parts[parts.index("namespaces") + 1] if "namespaces" in parts else "",
                 name=content.get("metadata", {}).get("name") or parts[-1],
                 status=status,
                 sent=sent,

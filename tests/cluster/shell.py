@@ -4,6 +4,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -42,6 +44,22 @@ class Shell:
             text=True,
             timeout=seconds,
         )
+
+    @contextmanager
+    def running(self, *line: str) -> Iterator["subprocess.Popen[str]"]:
+        """A command that runs during the block, and is killed at its end."""
+        with subprocess.Popen(
+            line,
+            cwd=self._within,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def finetune(self, *words: str) -> Done:
         return self.run("kubectl", "finetune", *words)

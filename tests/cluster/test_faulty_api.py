@@ -9,6 +9,7 @@ def a_write(replica: str, sent: float, holder: str | None = None, status: int = 
         replica=replica,
         method="PUT",
         resource="jobs" if holder is None else "leases",
+        namespace="team",
         name="it",
         status=status,
         sent=sent,

@@ -21,6 +21,8 @@ def ends(installation: Installation, jobs: Jobs) -> dict[str, Resource]:
     if installation.cluster is not None:
         jobs.apply(a_small_job("killed", save_strategy="steps", save_steps=5))
     jobs.apply(a_small_job("evicted"))
+    jobs.wait_for_step("evicted", 3)
+    jobs.run("delete", "pod", pod_of(jobs, "evicted")["metadata"]["name"], "--wait=false")
     names = ["uninterrupted", "evicted"]
     if installation.cluster is not None:
         jobs.wait_until(
@@ -31,8 +33,6 @@ def ends(installation: Installation, jobs: Jobs) -> dict[str, Resource]:
         )
         installation.cluster.kill_container(jobs.container_of(pod_of(jobs, "killed")))
         names.append("killed")
-    jobs.wait_for_step("evicted", 3)
-    jobs.run("delete", "pod", pod_of(jobs, "evicted")["metadata"]["name"], "--wait=false")
     return {name: jobs.wait_for_end(name) for name in names}
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`kubectl finetune`, started by a real kubectl with a real API server; the pods are simulated."""
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -56,20 +55,16 @@ def training(stage: Stage) -> str:
 def test_run_applies_a_file_and_follows_its_job_to_the_end(
     stage: Stage, shell: Shell, file: Path
 ) -> None:
-    def play() -> None:
-        wait_until(lambda: is_begun(stage, "mine"), "it is begun")
+    with shell.running("kubectl", "finetune", "run", str(file)) as run:
+        assert run.stderr is not None
+        assert any(line.startswith("Starting: ") for line in run.stderr)
         finish(stage, "mine")
+        output, problems = run.communicate(timeout=120)
 
-    player = threading.Thread(target=play)
-    player.start()
-    done = shell.finetune("run", str(file))
-    player.join()
-
-    assert done.returncode == 0, done.stderr
-    assert "mine serverside-applied" in done.stdout
-    assert "Succeeded after" in done.stdout
-    assert "  artifact  s3://" in done.stdout
-    assert "Starting: " in done.stderr
+    assert run.returncode == 0, problems
+    assert "mine serverside-applied" in output
+    assert "Succeeded after" in output
+    assert "  artifact  s3://" in output
 
 
 def test_a_running_job_can_be_plotted_compared_stopped_and_resumed(

@@ -90,7 +90,8 @@ def is_queued(status: Resource) -> bool:
 
 
 def test_two_nodes_wait_while_one_has_room_and_start_together(team: Jobs) -> None:
-    first = team.apply(a_queued_job("first", steps=STEPS, **{QUEUE: "research"}))
+    # It is deleted below, and must not end before.
+    first = team.apply(a_queued_job("first", steps=400, **{QUEUE: "research"}))
     team.wait_for_step(first, 1)
     second = team.apply(a_queued_job("second", steps=4, nodes=2, **{QUEUE: "research"}))
 

@@ -131,10 +131,14 @@ def test_a_successful_job_is_reported_by_its_schedule(jobs: Jobs, schedules: Res
     assert jobs.wait_for_end(job["metadata"]["name"])["phase"] == "Succeeded"
 
     waited = jobs.run("wait", "--for=jsonpath={.status.activeCount}=0", f"fts/{SHORT}")
-    events = jobs.run("get", "events", "--field-selector", f"involvedObject.name={SHORT}")
-
     assert "condition met" in waited
     assert schedule_of(jobs, SHORT)["status"]["lastSuccessfulTime"]
+    events = ""
+    # Written after the status.
+    for _ in until(30):
+        events = jobs.run("get", "events", "--field-selector", f"involvedObject.name={SHORT}")
+        if "SawCompletedJob" in events:
+            break
     assert "SawCompletedJob" in events
 
 

@@ -59,7 +59,7 @@ def test_a_checkpoint_is_uploaded_while_training_continues(tmp_path: Path) -> No
     uploads.save(2)
 
     wait_until_told(uploads, 2)
-    assert uploads.workspace.saved_steps() == []
+    wait_for(lambda: uploads.workspace.saved_steps() == [])
     uploads.uploader.finish(with_last_step=False)
 
 
