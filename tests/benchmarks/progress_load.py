@@ -65,7 +65,10 @@ def main(jobs: int, seconds: int) -> None:
 
 @contextmanager
 def _installed() -> Iterator[tuple[ControlPlane, Side]]:
-    with ControlPlane.up(audited=True) as plane, tempfile.TemporaryDirectory() as name:
+    with (
+        ControlPlane.up(audited=True, durable=True) as plane,
+        tempfile.TemporaryDirectory() as name,
+    ):
         folder = Path(name)
         place = Place(plane=plane, folder=folder)
         side = ours.install(place, {**ours.installed_copy(folder / "copy"), **INTERVAL})

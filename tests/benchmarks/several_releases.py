@@ -38,7 +38,7 @@ def main(jobs: int, number: int) -> None:
 
 
 def _row(watched_by: Mapping[str, Sequence[str]], teams: Sequence[str], jobs: int) -> str:
-    with ControlPlane.up() as plane, tempfile.TemporaryDirectory() as folder:
+    with ControlPlane.up(durable=True) as plane, tempfile.TemporaryDirectory() as folder:
         for team in teams:
             plane.kubectl("create", "namespace", team)
         with installed(plane, Path(folder), watched_by) as releases:

@@ -227,7 +227,7 @@ def test_waiting_jobs_cause_no_writes(stage: Stage) -> None:
     wait_until(is_quiet, "nothing is written any more")
     made = [it for it in stage.audit if it.namespace == stage.namespace and it.status < 300]
     started = {it.name: it.sent for it in made if it.resource == "jobs"}
-    # Later the status says why the pod does not run. An API server's times are in whole seconds.
+    # Later the status shows why the pod does not run. An API server's times have no fractions.
     patient = REPAIR.total_seconds() - 1
     later = {
         it.name: it

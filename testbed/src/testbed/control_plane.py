@@ -42,9 +42,10 @@ _AUDIT_POLICY = {
 class ControlPlane:
     """A running control plane."""
 
-    def __init__(self, folder: Path, *, audited: bool) -> None:
+    def __init__(self, folder: Path, *, audited: bool, durable: bool) -> None:
         self._folder = folder
         self._audited = audited
+        self._durable = durable
         self._programs = binaries.cluster_programs()
         self._etcd, self._etcd_peer, self._port, self._manager = free_ports(4)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -52,10 +53,13 @@ class ControlPlane:
 
     @classmethod
     @contextmanager
-    def up(cls, *, audited: bool = False) -> "Iterator[ControlPlane]":
-        """For the duration of a block. Audited: writes are recorded, see `audit`."""
+    def up(cls, *, audited: bool = False, durable: bool = False) -> "Iterator[ControlPlane]":
+        """For the duration of a block. Audited: writes are recorded, see `audit`. Durable: each
+        write waits for the disk; otherwise a killed store loses nothing either, but a machine that
+        stops would.
+        """
         with tempfile.TemporaryDirectory(prefix="control-plane-") as name:
-            plane = cls(Path(name), audited=audited)
+            plane = cls(Path(name), audited=audited, durable=durable)
             (plane._folder / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))
             issue(plane._folder, _IDENTITIES)
             write_kubeconfig(
@@ -146,6 +150,7 @@ class ControlPlane:
                 f"--initial-advertise-peer-urls={peer}",
                 f"--initial-cluster=default={peer}",
                 "--log-level=warn",
+                *([] if self._durable else ["--unsafe-no-fsync"]),
             ],
             "kube-apiserver": [
                 f"--etcd-servers={client}",

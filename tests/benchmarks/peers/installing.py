@@ -16,7 +16,10 @@ def installed(
     environment: Mapping[str, str] | None, *, audited: bool = False
 ) -> Iterator[tuple[ControlPlane, Side]]:
     """Our side in this environment, or theirs without one; its controllers do not run yet."""
-    with ControlPlane.up(audited=audited) as plane, tempfile.TemporaryDirectory() as folder:
+    with (
+        ControlPlane.up(audited=audited, durable=True) as plane,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         place = Place(plane=plane, folder=Path(folder))
         side = trainer.install(place) if environment is None else ours.install(place, environment)
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
