@@ -1,39 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cost of an interruption: nothing that was saved is lost."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 
 from cluster.installation import Installation
 from cluster.jobs import Jobs, Resource, a_short_job, step_of, until
+from testbed.cluster import Cluster
 
 pytestmark = pytest.mark.cluster
 
 
-STEPS = 30
+STEPS = 50
 
 
 @pytest.fixture(scope="module")
 def ends(installation: Installation, jobs: Jobs) -> dict[str, Resource]:
     """The last statuses of three jobs with the same steps: the first is undisturbed, the second's
-    container is killed, the third's pod is deleted. They run at the same time, and wait together.
+    pod is deleted, the third's container is killed. They run at the same time, and wait together.
     """
     jobs.apply(a_small_job("uninterrupted"))
-    if installation.cluster is not None:
-        jobs.apply(a_small_job("killed", save_strategy="steps", save_steps=5))
     jobs.apply(a_small_job("evicted"))
-    jobs.wait_for_step("evicted", 3)
-    jobs.run("delete", "pod", pod_of(jobs, "evicted")["metadata"]["name"], "--wait=false")
-    names = ["uninterrupted", "evicted"]
-    if installation.cluster is not None:
-        jobs.wait_until(
-            "killed",
-            lambda status: status.get("progress", {}).get("checkpointStep", 0) > 0,
-            seconds=300,
-            what="a checkpoint",
-        )
-        installation.cluster.kill_container(jobs.container_of(pod_of(jobs, "killed")))
-        names.append("killed")
+    due: dict[str, Callable[[Jobs, str], bool]] = {"evicted": evict}
+    if (cluster := installation.cluster) is not None:
+        jobs.apply(a_small_job("killed", save_strategy="steps", save_steps=5))
+        due["killed"] = partial(kill_after_a_checkpoint, cluster)
+    names = ["uninterrupted", *due]
+    # Each as soon as it can be, because none may end before.
+    for _ in until(300):
+        due = {name: interrupt for name, interrupt in due.items() if not interrupt(jobs, name)}
+        if not due:
+            break
+    assert not due
     return {name: jobs.wait_for_end(name) for name in names}
+
+
+def evict(jobs: Jobs, name: str) -> bool:
+    """Whether it had trained for some steps, so that its pod was deleted."""
+    if step_of(jobs.status(name)) < 3:
+        return False
+    jobs.run("delete", "pod", pod_of(jobs, name)["metadata"]["name"], "--wait=false")
+    return True
+
+
+def kill_after_a_checkpoint(cluster: Cluster, jobs: Jobs, name: str) -> bool:
+    """Whether it had a checkpoint, so that its container was killed."""
+    if jobs.status(name).get("progress", {}).get("checkpointStep", 0) == 0:
+        return False
+    cluster.kill_container(jobs.container_of(pod_of(jobs, name)))
+    return True
 
 
 def a_small_job(name: str, **config: str | int) -> Resource:
