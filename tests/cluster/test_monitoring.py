@@ -91,13 +91,19 @@ def test_every_dashboard_query_returns_data_of_a_real_operator(
             wait_until(is_shown, f"{title} shows something: {asked}")
 
     # A scrape that takes more than a second leaves out its replica.
-    loss = "finetune_job_loss{finetunejob='measured'}"
-    wait_until(lambda: values(scraped, loss) == {1.5}, "the loss is that of the report")
-    wait_until(lambda: leading(scraped) == [0, 1], "one of two replicas leads")
+    wait_until(
+        lambda: each_value(scraped, "finetune_job_loss", "finetunejob") == [("measured", 1.5)],
+        "one replica shows the loss of the report",
+    )
+    leads = [("finetune_operator_leader", 0), ("finetune_operator_leader", 1)]
+    wait_until(
+        lambda: each_value(scraped, "finetune_operator_leader", "__name__") == leads,
+        "one of two replicas leads",
+    )
 
 
-def leading(scraping: prometheus.Prometheus) -> list[float]:
-    return sorted(float(it["value"][1]) for it in scraping.query("finetune_operator_leader"))
+def each_value(scraping: prometheus.Prometheus, query: str, label: str) -> list[tuple[str, float]]:
+    return sorted((it["metric"][label], float(it["value"][1])) for it in scraping.query(query))
 
 
 def test_a_replica_that_is_not_the_leader_has_an_empty_queue(
