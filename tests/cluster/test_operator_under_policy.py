@@ -24,6 +24,7 @@ from cluster.replicas import Stage, finish, is_begun, wait_until
 from cluster.stolen_token import Manifest
 from testbed import helm
 from testbed.control_plane import ControlPlane
+from testbed.ports import free_ports
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
@@ -112,7 +113,7 @@ def test_helm_detects_that_the_api_server_supports_admission_policies(plane: Con
 @contextmanager
 def running(kubeconfig: Path, folder: Path) -> Iterator[Path]:
     """The real operator, with the account's own permissions; returns the path of its log."""
-    port = 18099
+    (port,) = free_ports(1)
     log = folder / "operator.log"
     environment = os.environ | {
         "KUBECONFIG": str(kubeconfig),
