@@ -147,7 +147,7 @@ class World:
     def require_all_is_bounded(self) -> None:
         for replica in self.replicas:
             assert replica.process.poll() is None, replica.log[-3000:]
-            wait_until(replica.is_ready, f"{replica.name} is ready")
+            assert replica.is_ready()
             assert replica.memory_bytes() < MOST_MEMORY_BYTES
             assert len(replica.metrics_text()) < MOST_METRICS_BYTES
 

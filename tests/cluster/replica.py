@@ -83,7 +83,7 @@ class Replica:
         )
 
     def metrics_text(self) -> str:
-        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=5) as answer:
             return str(answer.read().decode())
 
     def cpu_seconds(self) -> float:

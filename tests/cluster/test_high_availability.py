@@ -234,7 +234,8 @@ def test_waiting_jobs_cause_no_writes(stage: Stage) -> None:
         for it in made
         if it.resource == "finetunejobs" and it.sent > started[f"{it.name}-1"] + patient
     }
-    for write in later.values():
+    for name, write in later.items():
+        assert "is not scheduled yet" in message_of(stage, name)
         made.remove(write)
     expected = ("finetunejobs", "configmaps", "jobs", "events")
     assert Counter(it.resource for it in made) == dict.fromkeys(expected, len(names))
